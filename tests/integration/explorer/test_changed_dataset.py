@@ -54,6 +54,19 @@ def test_a_dataset_that_has_changed_is_told_and_loaded_again(
         opener.close()
 
 
+def test_what_cannot_be_read_is_told_in_the_open_dialog(browser: Browser, dataset: Path) -> None:
+    with open_explorer(dataset) as server:
+        opener = PageOpener(browser, server.url)
+        page = opener("?kernel=timm/nothing%23weight:0:0")
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("No such kernel")
+        rewrite(dataset / "data/models.parquet", None)
+        page.evaluate("history.pushState(null, '', '?kernel=timm/resnet18.a1_in1k%231.weight:5:7')")
+        page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+        expect(dialog).to_contain_text("The dataset has changed")
+        opener.close()
+
+
 def test_a_dataset_without_samples_is_told_once(browser: Browser, dataset: Path) -> None:
     for path in dataset.glob("data/samples*.parquet"):
         path.unlink()

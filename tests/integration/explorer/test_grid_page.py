@@ -176,3 +176,31 @@ def test_the_page_from_a_file_says_that_it_needs_a_server(
     page.goto(write_page(viewed_dataset, tmp_path).as_uri())
     expect(page.get_by_text("a web server must send it")).to_be_visible()
     context.close()
+
+
+def test_pictures_follow_the_theme(open_page: PageOpener) -> None:
+    page = open_page()
+    page.wait_for_selector(".card.drawn")
+    picture = "document.querySelector('.card canvas').toDataURL()"
+    light = page.evaluate(picture)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"before => {picture} !== before", arg=light)
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function(f"before => {picture} === before", arg=light)
+
+
+def test_a_filter_that_no_layer_passes_can_be_taken_back_in_its_list(
+    open_page: PageOpener, index: pd.DataFrame
+) -> None:
+    page = open_page("?f.kernel=9x9")
+    facet = page.locator(".facet[data-name=kernel]")
+    expect(facet.locator("li")).to_have_count(1 + index.kernel.nunique())
+    page.get_by_role("checkbox", name="9x9").click()
+    expect(facet.locator("li")).to_have_count(index.kernel.nunique())
+    assert counted(page) == counts_of(index)
+
+
+def test_bounds_show_a_number_of_the_address(open_page: PageOpener) -> None:
+    page = open_page("?f.n_kernels=64")
+    for end in ("from", "to"):
+        expect(page.get_by_label(f"kernels, {end}")).to_have_value("64")

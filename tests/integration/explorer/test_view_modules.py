@@ -137,3 +137,27 @@ def test_groups_that_differ_in_one_column_are_a_pair(call: Call) -> None:
     assert call("groups.js", "difference", one, other) == {"column": "family", "a": "resnet", "b": "vgg"}
     assert call("groups.js", "difference", one, one) is None
     assert call("groups.js", "difference", one, [["task", "detection"]]) is None
+
+
+@given(
+    count=st.integers(1, 16),
+    size=st.sampled_from([(3, 3), (1, 7), (7, 1), (5, 3), (9, 3)]),
+    box=st.tuples(st.floats(40, 400), st.floats(40, 400)),
+    stretched=st.booleans(),
+    data=st.data(),
+)
+def test_a_click_on_a_kernel_of_a_picture_is_for_that_kernel(
+    call: Call, count: int, size: tuple[int, int], box: tuple[float, float], stretched: bool, data: st.DataObject
+) -> None:
+    """A picture that is not stretched keeps its ratio and lies in the middle of its box."""
+    columns = call("../grid.js", "columnsFor", count, size)
+    picture = (columns * (size[1] + 1) - 1, math.ceil(count / columns) * (size[0] + 1) - 1)
+    kernel = data.draw(st.integers(0, count - 1))
+    ratio = [side / pixels for side, pixels in zip(box, picture, strict=True)]
+    scale = ratio if stretched else [min(ratio)] * 2
+    center = (kernel % columns * (size[1] + 1) + size[1] / 2, kernel // columns * (size[0] + 1) + size[0] / 2)
+    point = [
+        (side - pixels * factor) / 2 + place * factor
+        for side, pixels, factor, place in zip(box, picture, scale, center, strict=True)
+    ]
+    assert call("../draw.js", "kernelAt", point, box, None if stretched else picture, columns, count) == kernel

@@ -76,6 +76,34 @@ export function drawKernels(canvas, { values, size: [height, width], count, colu
   context.drawImage(small, 0, 0, w * cell, h * cell);
 }
 
+/**
+ * Which of the drawn kernels lies at a point of the box that a picture is shown in.
+ *
+ * @param {[number, number]} point from the left and the top of the box
+ * @param {[number, number]} box its width and height
+ * @param {[number, number]|null} picture width and height of a picture that keeps its ratio in the middle of the box;
+ *   null for one that is stretched to it
+ * @param {number} columns kernels in a row
+ * @param {number} count kernels in all
+ */
+export function kernelAt(point, box, picture, columns, count) {
+  const scale = picture ? Math.min(box[0] / picture[0], box[1] / picture[1]) : 1;
+  const shown = picture ? picture.map((side) => side * scale) : box;
+  const cell = (axis, cells) => {
+    const share = (point[axis] - (box[axis] - shown[axis]) / 2) / shown[axis];
+    return Math.min(Math.max(Math.floor(share * cells), 0), cells - 1);
+  };
+  return Math.min(cell(1, Math.ceil(count / columns)) * columns + cell(0, columns), count - 1);
+}
+
+/** Which of the kernels drawn on a canvas was clicked; the first one where a key was pressed. */
+export function clickedKernel(event, canvas, columns, count) {
+  if (event.detail === 0) return 0;
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  const picture = getComputedStyle(canvas).objectFit === "contain" ? [canvas.width, canvas.height] : null;
+  return kernelAt([event.clientX - left, event.clientY - top], [width, height], picture, columns, count);
+}
+
 function peak(values) {
   let largest = 0;
   for (const value of values) {

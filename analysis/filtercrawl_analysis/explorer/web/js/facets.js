@@ -58,11 +58,13 @@ export function categoryFacet(name, { store, state, open = false }) {
       element("span", { class: "count" }, count.toLocaleString("en"))));
   };
   const update = async () => {
-    if (!node.open || node.hidden || !store.rows.length) return;
-    const { [name]: chosen = [], ...filters } = store.selection.filters;
-    const selection = { ...store.selection, filters, sort: null };
+    const current = store.selection;
+    if (!node.open || node.hidden || !current) return;
+    const { [name]: chosen = [], ...filters } = current.filters;
+    const selection = { ...current, filters, sort: null };
     const names = columnsOf(selection);
     const [column, ...found] = await Promise.all([name, ...names].map((each) => store.column(each)));
+    if (current !== store.selection) return; // counts of another selection are on their way
     const { rows } = select(selection, new Map(names.map((each, i) => [each, found[i]])), store.n);
     options = countValues(column, rows, chosen);
     show();
@@ -118,10 +120,10 @@ export function rangeFacet(name, { store, state, open = false }) {
   const node = element("details", { class: "facet", open: open || state.get(key) !== null },
     element("summary", {}, store.label(name)), element("div", { class: "range" }, low, high));
   const update = () => {
-    const [from, to] = state.get(key)?.split("..") ?? ["", ""];
+    const [from, to = from] = (state.get(key) ?? "").split("..");
     const read = (text) => (Number.isFinite(Number(text)) ? text : "");
     if (document.activeElement !== low) low.value = read(from);
-    if (document.activeElement !== high) high.value = read(to ?? "");
+    if (document.activeElement !== high) high.value = read(to);
   };
   update();
   return { name, node, update };

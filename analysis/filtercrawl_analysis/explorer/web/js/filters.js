@@ -68,7 +68,7 @@ class Filters {
 
   update() {
     for (const facet of this.#facets.values()) facet.update();
-    if (this.#store.rows.length) this.#hideUseless();
+    if (this.#store.selection) this.#hideUseless();
   }
 
   /** Labels of columns by name. */

@@ -1,7 +1,7 @@
 // The grid of kernels: a card a layer, only those on the screen are there.
 
 import { isPlain, selectionOf } from "./data/selection.js";
-import { drawKernels, theme } from "./draw.js";
+import { clickedKernel, drawKernels } from "./draw.js";
 import { element, format, layerTitle } from "./dom.js";
 
 export const label = "Kernels";
@@ -21,7 +21,7 @@ export function mount(root, { store, state }) {
   const grid = new Grid(root, store, state);
   store.addEventListener("rows", () => grid.restart());
   state.addEventListener("change", ({ detail }) => detail.includes("view") && grid.schedule());
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => grid.restart());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => grid.redraw());
   addEventListener("scroll", () => grid.schedule(), { passive: true });
   new ResizeObserver(() => grid.schedule()).observe(root);
   if (store.rows.length) grid.restart();
@@ -62,7 +62,7 @@ class Grid {
   /** Show the first layers while the columns of all are read. */
   async preview() {
     const { rows, columns } = await this.#store.head(FACTS);
-    if (!this.#facts) this.#show(rows, FACTS, columns);
+    if (!this.#facts && rows.length) this.#show(rows, FACTS, columns);
   }
 
   /** Show other rows, from the first one on. */
@@ -91,6 +91,11 @@ class Grid {
     this.#focused = 0;
     this.#empty.hidden = rows.length > 0;
     this.#render();
+  }
+
+  /** Draw the pictures again, in the colors of another theme. */
+  redraw() {
+    for (const { row, canvas, node } of this.#cards.values()) if (canvas.isConnected) this.#draw(row, canvas, node);
   }
 
   schedule() {
@@ -162,7 +167,7 @@ class Grid {
       ...measure);
     node.style.position = "absolute";
     this.#list.append(node);
-    const card = { node, open, row };
+    const card = { node, open, row, canvas };
     this.#cards.set(position, card);
     this.#draw(row, canvas, node);
     return card;
@@ -185,7 +190,6 @@ class Grid {
       canvas.replaceWith(element("span", {}, file ? "weights of another layer" : "weights not stored"));
       return;
     }
-    canvas.dataset.theme = theme();
     drawKernels(canvas, { ...samples, count, columns: columnsFor(count, samples.size) });
     // Kernels of one long row would be a line: their pixels are higher than wide.
     if (canvas.width > 4 * canvas.height || canvas.height > 4 * canvas.width) canvas.style.objectFit = "fill";
@@ -216,12 +220,8 @@ class Grid {
       return;
     }
     const count = Math.min(ids.length, KERNELS);
-    const across = columnsFor(count, size);
-    const box = canvas.getBoundingClientRect();
-    const byKey = event.detail === 0;
-    const column = byKey ? 0 : Math.floor(((event.clientX - box.left) / box.width) * across);
-    const line = byKey ? 0 : Math.floor(((event.clientY - box.top) / box.height) * Math.ceil(count / across));
-    this.#state.set({ kernel: ids[Math.max(Math.min(line * across + column, count - 1), 0)] }, { push: true });
+    const clicked = clickedKernel(event, canvas, columnsFor(count, size), count);
+    this.#state.set({ kernel: ids[clicked] }, { push: true });
   }
 
   #focus(position) {

@@ -82,8 +82,9 @@ export function factList(facts, kind = "short") {
   );
 }
 
-/** A button that copies text and says that it did. */
+/** A button that copies text and says that it did; null where the browser lets no page copy, as without encryption. */
 export function copyButton(text) {
+  if (!navigator.clipboard) return null;
   const button = h("button", { type: "button", class: "small", onclick: copy }, "Copy");
   async function copy() {
     await navigator.clipboard.writeText(text);

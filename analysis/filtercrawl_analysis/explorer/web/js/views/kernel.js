@@ -71,7 +71,13 @@ class KernelDialog {
     await this.store.ready;
     const parts = parseKernelId(id);
     const row = parts ? await this.store.rowOf(parts.layerId) : -1;
-    const found = row < 0 ? await this.layer(id) : await this.content(id, parts, row);
+    let found;
+    try {
+      found = row < 0 ? await this.layer(id) : await this.content(id, parts, row);
+    } catch (error) {
+      if (turn === this.turn) this.fail(error);
+      throw error; // the page tells of it, too, but not to who is in the dialog
+    }
     if (turn !== this.turn) return;
     if (found) {
       this.title.textContent = found.title;
@@ -84,6 +90,12 @@ class KernelDialog {
     if (this.dialog.open) this.announced.textContent = this.title.textContent;
     else this.dialog.showModal();
     this.dialog.scrollTop = 0;
+  }
+
+  fail(error) {
+    this.title.textContent = "This kernel cannot be shown";
+    this.body.replaceChildren(h("p", {}, error.message));
+    this.announced.textContent = error.message;
   }
 
   async content(id, parts, row) {

@@ -64,9 +64,10 @@ export class KernelPoints {
     const { rows } = this.store;
     if (this.of === rows) return;
     const [sampled, fitted] = await Promise.all([this.sample(rows), this.fitted(rows)]);
-    const kernels = new Map([...sampled, ...fitted].map((kernel) => [kernel.kernel_id, kernel]));
-    this.kernels = [...kernels.values()];
-    await this.addScores();
+    const kernels = [...new Map([...sampled, ...fitted].map((kernel) => [kernel.kernel_id, kernel])).values()];
+    await this.addScores(kernels);
+    if (rows !== this.store.rows) return; // those of another selection are on their way
+    this.kernels = kernels;
     const known = (names) => names.filter((name) => this.kernels.some((kernel) => (kernel[name] ?? null) !== null));
     const numbers = [...new Set(this.kernels.flatMap(Object.keys))].filter((name) => MEASURES.test(name));
     const measured = known(numbers);
@@ -136,14 +137,14 @@ export class KernelPoints {
   }
 
   /** Scores along the first eigenkernels, of kernels scaled to a largest magnitude of 1. */
-  async addScores() {
+  async addScores(kernels) {
     const bases = new Map();
     for (const { kernel, component, vector, mean } of (await this.store.table("eigenkernels")) ?? []) {
       const base = bases.get(kernel) ?? bases.set(kernel, { mean, vectors: [] }).get(kernel);
       base.vectors[component] = vector;
     }
     if (!bases.size) return;
-    for (const kernel of this.kernels) {
+    for (const kernel of kernels) {
       const base = bases.get(kernel.kernel);
       const largest = kernel.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       for (const place of [0, 1, 2, 3]) {

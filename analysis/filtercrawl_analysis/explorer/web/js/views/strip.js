@@ -1,7 +1,7 @@
 /** A strip of a layer's kernels with its name. */
 
 import { format } from "../dom.js";
-import { drawKernels } from "../draw.js";
+import { clickedKernel, drawKernels } from "../draw.js";
 import { h } from "./elements.js";
 
 /**
@@ -28,10 +28,8 @@ export class Strips {
     );
     this.drawn = new Set();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      for (const figure of this.drawn) {
-        if (figure.isConnected) this.draw(figure);
-        else this.drawn.delete(figure);
-      }
+      this.forget();
+      for (const figure of this.drawn) this.draw(figure);
     });
   }
 
@@ -73,14 +71,16 @@ export class Strips {
     drawKernels(canvas, layout);
     button.disabled = false;
     button.onclick = (event) => {
-      const box = canvas.getBoundingClientRect();
-      const lines = Math.ceil(shown / columns);
-      const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
-      const line = Math.floor(((event.clientY - box.top) / box.height) * lines);
-      const inside = event.detail && column >= 0 && line >= 0 && line * columns + column < shown;
-      this.app.state.set({ kernel: samples.ids[inside ? line * columns + column : 0] }, { push: true });
+      const kernel = samples.ids[clickedKernel(event, canvas, columns, shown)];
+      this.app.state.set({ kernel }, { push: true });
     };
+    this.forget();
     this.drawn.add(figure);
+  }
+
+  /** Keep no figures that the page no longer shows. */
+  forget() {
+    for (const figure of this.drawn) if (!figure.isConnected) this.drawn.delete(figure);
   }
 }
 
