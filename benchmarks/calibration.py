@@ -15,7 +15,12 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs/calibration.md"
-PARTS = {"drift": "calibration_drift", "layers": "calibration_layers", "components": "calibration_components"}
+PARTS = {
+    "drift": "calibration_drift",
+    "family": "calibration_family",
+    "layers": "calibration_layers",
+    "components": "calibration_components",
+}
 
 
 def replace_part(page: str, part: str, text: str) -> str:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -91,6 +93,8 @@ def test_tables_of_analyses_and_their_columns(
         for analysis in plugins.analyses
         if analysis.name in ("form", "first-layers")
     ]
+    deep = ViewWithDepth(dataset)
+    results += [analysis.run(deep) for analysis in plugins.analyses if analysis.name == "family"]
     found = {table.name: table.rows.column_names for result in results for table in result.tables}
     patterns = {name: re.compile(name.replace("COLUMN", "(task|position)")) for name in told}
     for name, is_called in patterns.items():
@@ -103,6 +107,16 @@ def test_tables_of_analyses_and_their_columns(
     assert len(meant) == len(set(meant))
     used = {n if n in meant else re.sub("_(q1|median|q3)$", "", n) for names in found.values() for n in names}
     assert set(meant) == used - set(INDEX.names)
+
+
+class ViewWithDepth(FolderDatasetView):
+    """A dataset whose layers lie at known depths, as those of networks of known structure do."""
+
+    @cached_property
+    def index(self) -> pa.Table:
+        rows = super().index
+        deciles = pa.array([layer % 10 for layer in range(len(rows))], pa.int8())
+        return rows.set_column(rows.column_names.index("depth_decile"), "depth_decile", deciles)
 
 
 def words(cell: str) -> list[str]:

@@ -44,6 +44,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="drift", title="Drift between groups", module="drift"),
     LazyAnalysis(name="effective", title="Effective and stored weights", module="effective", default=False),
     LazyAnalysis(name="eigenkernels", title="Principal components", module="principal_components"),
+    LazyAnalysis(name="family", title="Models in their family", module="family"),
     LazyAnalysis(name="filters", title="Filters", module="filters", default=False, reads_kernels=True),
     LazyAnalysis(name="form", title="Form of kernels", module="form", default=False, reads_kernels=True),
     LazyAnalysis(name="first-layers", title="First layers", module="first_layers", reads_kernels=True),

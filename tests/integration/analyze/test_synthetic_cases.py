@@ -167,7 +167,7 @@ def test_the_seed_decides_what_is_drawn_and_nothing_else(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["census", "degeneracy", "drift", "eigenkernels", "influence", "initialization", "shape"]
+    "name", ["census", "degeneracy", "drift", "eigenkernels", "family", "influence", "initialization", "shape"]
 )
 def test_figures_can_be_drawn_and_show_tables_that_are_there(degenerate: Path, tmp_path: Path, name: str) -> None:
     few = [
