@@ -18,12 +18,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from analysis_data import KERNELS
+from ratios import Ratio, record
 
 REPORT: Final = Path(__file__).with_suffix(".md")
 NETWORKS: Final = (2, 7, 26)
@@ -119,6 +121,19 @@ def broken(rows: list[Row], apart: Row) -> list[str]:
     return out
 
 
+def ratios(measured: list[tuple[list[Row], Row]], quality: list[Row]) -> Iterator[Ratio]:
+    """Yield what the tables compare."""
+    for rows, _ in measured:
+        for row in rows[2:]:
+            bound = FASTER.get(row["step"])
+            what = f"{WHAT[row['step']]}; {row['kernels'] / 1e6:.1f} million kernels, speed"
+            yield Ratio(what=what, peer="the notebook of CNN Filter DB", value=row["ratio"], at_least=bound)
+    for row in quality:
+        for way, ours in (("plain", "plain"), ("compiled", "ours")):
+            what = f"quality of {row['model']}, {way}, speed"
+            yield Ratio(what=what, peer="torchconvquality", value=row["theirs"] / row[ours], at_least=QUALITY)
+
+
 def tables(measured: list[tuple[list[Row], Row]], quality: list[Row]) -> list[str]:
     """Return the lines of all tables."""
     lines = [
@@ -182,6 +197,7 @@ def main() -> int:
             ratio = row["theirs"] / row[ours]
             if ratio < QUALITY:
                 wrong.append(f"{row['model']}: quality, {ours}, is {ratio:.1f}x torchconvquality, less than {QUALITY}x")
+    record(ratios(measured, quality))
     libraries = ("torch", "numpy", "pyarrow", "scikit-learn", "torchconvquality", "numba")
     head = [
         "# Analyses, measured",

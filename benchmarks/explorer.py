@@ -1,6 +1,8 @@
-"""Measure the page of `filtercrawl explore` in Chromium on a dataset of 100,000 layers; writes explorer.md.
+"""Measure the page of `filtercrawl explore` in Chromium on a dataset of many layers.
 
 python benchmarks/explorer.py [LAYERS] [FOLDER]    100,000 layers by default; the folder is kept and used again
+
+With the default number of layers it writes explorer.md, and prints otherwise.
 
 Needs playwright and an installed Chromium or Chrome. Each run is in a browser without a cache. The first picture
 counts from the start of the navigation, all other times from the input event until what follows is drawn.
@@ -20,12 +22,14 @@ from typing import Any, Final
 
 from explorer_data import write_dataset
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+from ratios import Ratio, record
 
 from filtercrawl_analysis.explorer.explore import open_explorer
 from filtercrawl_analysis.explorer.page import page_files
 
 REPORT: Final = Path(__file__).with_suffix(".md")
 RUNS: Final = 7
+LAYERS: Final = 100_000
 LIMITS: Final = {"first picture": 1500, "filter": 200}
 FIRST_PICTURE: Final = "performance.getEntriesByName('first-picture')[0].startTime"
 # Milliseconds from an action until the counts have changed and the first cards are drawn again.
@@ -134,6 +138,15 @@ def scrolled(page: Page) -> dict[str, float]:
     return {"frame while scrolling, median": statistics.median(gaps), "frame while scrolling, longest": max(gaps)}
 
 
+def compare(layers: int, runs: list[dict[str, float]]) -> None:
+    """Record the medians as shares of their limits."""
+    for name in runs[0]:
+        limit = LIMITS.get(name.partition(",")[0])
+        if limit is not None:
+            value = statistics.median(times[name] for times in runs) / limit
+            record([Ratio(what=f"{name}, {layers:,} layers, time", peer=f"{limit:,} ms", value=value, at_most=1)])
+
+
 def report(layers: int, folder: Path, browser: str, runs: list[tuple[dict[str, float], dict[str, list[Sent]]]]) -> str:
     sizes = {path.name: path.stat().st_size for path in sorted((folder / "data").glob("*.parquet"))}
     own = sum(path.stat().st_size for path in page_files().values())
@@ -170,7 +183,7 @@ def browser_path() -> str:
 
 
 def main() -> None:
-    layers = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    layers = int(sys.argv[1]) if len(sys.argv) > 1 else LAYERS
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch)
         if not (folder / "data/index.parquet").is_file():
@@ -182,7 +195,11 @@ def main() -> None:
                 runs.append(run(browser, server.url))
                 version = f"Chromium {browser.version}"
                 browser.close()
-        REPORT.write_text(report(layers, folder, version, runs), "utf-8")
+        compare(layers, [times for times, _ in runs])
+        text = report(layers, folder, version, runs)
+        print(text)
+        if layers == LAYERS:
+            REPORT.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Measure how large kernels are stored, how fast layers and shuffled kernels come back, and in how much memory.
 
-python benchmarks/loading.py [NETWORKS]    16 by default, 1.2 million kernels each; writes loading.md beside this file
+python benchmarks/loading.py [NETWORKS]    16 by default, 1.2 million kernels each
+
+With the default number of networks it writes loading.md beside this file.
 
 Weights are normal with He's variance in the shapes of torchvision's resnet34. Every figure of speed is kernels of 3x3 a
 CPU second of one process with one thread; what is compared is measured alternately in one run, the best of several.
@@ -24,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from ratios import Ratio, record
 from safetensors.torch import save_file
 
 from filtercrawl.load import KernelDataset, load_layers, to_flat_tensor, to_tensors
@@ -33,6 +36,7 @@ REPORT = Path(__file__).with_suffix(".md")
 CHANNELS = [(64, 64)] * 6 + [(64, 128)] + [(128, 128)] * 7 + [(128, 256)] + [(256, 256)] * 11 + [(256, 512)]
 SHAPES = [*CHANNELS, *[(512, 512)] * 5]
 ROUNDS = 5
+NETWORKS = 16
 
 
 def made(folder: Path, networks: int) -> Path:
@@ -132,6 +136,34 @@ def apart(way: str, dataset: Path) -> dict[str, float]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def compare(speeds: dict[str, float], streams: dict[str, dict[str, float]]) -> None:
+    """Record the ratios to `datasets`."""
+    rows = "`datasets`, a row a kernel"
+    slow = speeds[f"{rows}, numpy"]
+    ours, shuffled = streams["KernelDataset"], streams["shuffle"]
+    record(
+        [
+            *(
+                Ratio(what=f"{way}, kernels a CPU second", peer=rows, value=speed / slow)
+                for way, speed in speeds.items()
+                if not way.startswith("`datasets`")
+            ),
+            Ratio(
+                what="`KernelDataset`, shuffled kernels a CPU second",
+                peer="`datasets` streaming, `.shuffle()` of layers",
+                value=ours["cpu"] / shuffled["cpu"],
+                at_least=1,
+            ),
+            Ratio(
+                what="`KernelDataset`, memory above the imports",
+                peer="`datasets` streaming, `.shuffle()` of layers",
+                value=ours["peak"] / shuffled["peak"],
+                at_most=1,
+            ),
+        ]
+    )
+
+
 def report(networks: int) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -139,6 +171,7 @@ def report(networks: int) -> str:
         size, speeds = stored_bytes(dataset), access(dataset, folder)
         streams = {way: apart(way, dataset) for way in ("KernelDataset", "shuffle")}
     slow = speeds["`datasets`, a row a kernel, numpy"]
+    compare(speeds, streams)
     tools = ", ".join(f"{tool} {version(tool)}" for tool in ("torch", "pyarrow", "datasets", "duckdb"))
     lines = [
         "# Loading\n",
@@ -167,6 +200,8 @@ if __name__ == "__main__":
     if len(sys.argv) == 3:
         print(json.dumps(stream(sys.argv[1], Path(sys.argv[2]))))
     else:
-        text = report(int(sys.argv[1]) if len(sys.argv) > 1 else 16)
-        REPORT.write_text(text, "utf-8")
+        chosen = int(sys.argv[1]) if len(sys.argv) > 1 else NETWORKS
+        text = report(chosen)
+        if chosen == NETWORKS:
+            REPORT.write_text(text, "utf-8")
         print(text)

@@ -13,6 +13,7 @@ from typing import Final
 from range_crawl import IN_HAND, Knobs, crawl_batch, download, remote
 from range_files import Written
 from range_server import RangeServer
+from ratios import Ratio
 
 _GAPS: Final = (0, 64 * 1024, 1024 * 1024)
 _PER_HOST: Final = (4, 16)
@@ -55,6 +56,12 @@ class Speed:
             f"| {self.planner:.2f} | {self.best:.2f} | {best} | {self.download:.2f} "
             f"| {self.planner / self.best:.2f} | {self.planner / self.download:.2f} |"
         )
+
+    def ratios(self) -> Iterator[Ratio]:
+        """Yield the seconds as planned against the best of the sweep and a download."""
+        what = f"{self.written.model}, {self.written.form}, {self.line.latency * 1e3:g} ms, seconds as planned"
+        yield Ratio(what=what, peer="the best of a sweep", value=self.planner / self.best, at_most=_WORSE)
+        yield Ratio(what=what, peer="a download of all", value=self.planner / self.download, at_most=_WORSE)
 
     def broken(self) -> Iterator[str]:
         """Say which bounds do not hold."""

@@ -9,6 +9,7 @@ from typing import Final
 from range_crawl import Knobs, crawl_one, remote
 from range_files import Written
 from range_server import RangeServer, Served
+from ratios import Ratio
 
 # Graphs lie between the kernels' sizes: a reader of ONNX may touch some of the numbers on its way.
 _EXACT: Final = 1.00
@@ -50,6 +51,17 @@ class Wire:
             f"| {written.wanted / 1e6:.2f} | {self.requests} | {self.structure:,} "
             f"| {self.kernels / written.wanted:.3f} | {self.other:,} | {self.share:.2%} |"
         )
+
+    def ratios(self) -> Iterator[Ratio]:
+        """Yield what came for a byte of kernels with joining off, and the share of the file as planned."""
+        what = f"{self.written.model}, {self.written.form}, bytes fetched"
+        if self.knobs.gap == 0:
+            most = _ONNX if "onnx" in self.written.form else _EXACT
+            yield Ratio(
+                what=f"{what}, joining off", peer="the kernels' bytes", value=round(self.ratio, 2), at_most=most
+            )
+        else:
+            yield Ratio(what=what, peer="the file", value=self.share)
 
     def broken(self) -> Iterator[str]:
         """Say which bounds do not hold."""

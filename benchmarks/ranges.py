@@ -24,6 +24,7 @@ from range_crawl import Knobs
 from range_files import FORMATS, Written, write
 from range_models import MODELS
 from range_server import RangeServer
+from ratios import record
 
 
 def wire(files: Iterator[Written], server: RangeServer) -> list[str]:
@@ -34,6 +35,7 @@ def wire(files: Iterator[Written], server: RangeServer) -> list[str]:
         for knobs in (Knobs(gap=0), Knobs()):
             found = range_wire.wire(written, server, knobs)
             print(found.row(), flush=True)
+            record(found.ratios())
             broken += found.broken()
     return broken
 
@@ -46,6 +48,7 @@ def speed(files: Iterator[Written], server: RangeServer, lines: Sequence[range_s
         for line in lines:
             found = range_speed.speed(written, server, line)
             print(found.row(), flush=True)
+            record(found.ratios())
             broken += found.broken()
     return broken
 

@@ -1,6 +1,8 @@
-"""Measure search of a dataset with reading from its Parquet files, and its memory; writes search_dataset.md.
+"""Measure search of a dataset with reading from its Parquet files, and its memory.
 
 python benchmarks/search_dataset.py [MILLIONS ...]    sizes in millions of 3x3 kernels, by default 5 and 20; needs numba
+
+With the default sizes it writes search_dataset.md, and prints otherwise.
 
 Datasets are crawled from generated checkpoints. Times are processor seconds of all threads, the shortest of interleaved
 runs. Beside them stands pyarrow's own read of the same columns: what decompressing and decoding take.
@@ -19,12 +21,14 @@ from typing import Final
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from ratios import Ratio, record
 from safetensors.torch import save_file
 
 import filtercrawl
 
 REPORT: Final = Path(__file__).with_suffix(".md")
 QUERIES: Final = (1, 16, 256)
+SIZES: Final = (5, 20)
 CHANNELS: Final = 1024
 ROUNDS: Final = 3
 HEAD: Final = (
@@ -94,6 +98,8 @@ def rows(millions: int) -> list[str]:
         for q in QUERIES:
             small, all_of_it = memory(dataset, q, "layer = 'small'"), memory(dataset, q, "true")
             took = times[str(q)]
+            what = f"search of {n / 1e6:,.1f} million stored kernels, queries at a time: {q}, speed"
+            record([Ratio(what=what, peer="pyarrow's read of the same columns", value=times["read"] / took)])
             found.append(
                 f"| {n / 1e6:,.1f} | {q} | {took:.2f} | {times['read']:.2f} | {times['read'] / took:.2f} | "
                 f"{n / took / 1e6:,.1f} | {1.46e9 / n * took / 60:.1f} | {small} | {all_of_it} |"
@@ -105,8 +111,10 @@ def rows(millions: int) -> list[str]:
 def main() -> None:
     """Measure and write the report."""
     torch.set_num_threads(1)
-    sizes = [int(argument) for argument in sys.argv[1:]] or [5, 20]
-    table = "\n".join(row for size in sizes for row in rows(size))
+    sizes = [int(argument) for argument in sys.argv[1:]]
+    table = "\n".join(row for size in sizes or SIZES for row in rows(size))
+    if sizes:
+        return
     REPORT.write_text(
         f"""# Search of a dataset, measured
 

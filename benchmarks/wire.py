@@ -1,6 +1,8 @@
 """Measure what a night sends: after 5 % more networks, and after 2 % fewer, with Xet and with LFS.
 
-python benchmarks/wire.py [NETWORKS]    40 by default, 71 MB each; writes wire.md beside this file
+python benchmarks/wire.py [NETWORKS]    40 by default, 71 MB each
+
+With the default number of networks it writes wire.md beside this file, and prints otherwise.
 
 Weights are normal in the shapes of torchvision's resnet34. The folder is analysed and staged as `release` does it. LFS
 sends every large file that changed as a whole; for Xet the Hub's own client uploads it into a folder, whose growth is
@@ -21,12 +23,14 @@ from pathlib import Path
 import hf_xet
 import torch
 from loading import SHAPES
+from ratios import Ratio, record
 from safetensors.torch import save_file
 
 from filtercrawl_publish.publishing.hub_limits import is_large
 from filtercrawl_publish.publishing.staging import clear_pending, stage_version
 
 REPORT = Path(__file__).with_suffix(".md")
+NETWORKS = 40
 Sent = dict[str, tuple[int, int]]
 
 
@@ -87,8 +91,20 @@ def told(title: str, sent: Sent, everything: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def compare(networks: int, more: Sent, fewer: Sent, everything: int) -> None:
+    """Record what two nights send, for a byte that is new and for a byte of all."""
+    new = more.get("data/layers", (0, 0))[0]
+    for way, place in (("LFS", 0), ("Xet", 1)):
+        sent = sum(sizes[place] for sizes in more.values())
+        what = f"5 % more of {networks} networks with {way}, bytes sent"
+        record([Ratio(what=what, peer="the new layers files", value=sent / new)])
+        sent = sum(sizes[place] for sizes in fewer.values())
+        what = f"2 % fewer of {networks} networks with {way}, bytes sent"
+        record([Ratio(what=what, peer="the whole dataset", value=sent / everything)])
+
+
 def main() -> None:
-    networks = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    networks = int(sys.argv[1]) if len(sys.argv) > 1 else NETWORKS
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         zoo = folder / "zoo"
@@ -106,15 +122,17 @@ def main() -> None:
         for number in range(max(1, networks // 50)):
             (zoo / f"{50 * number + 3:03}.safetensors").unlink()
         fewer = night(folder, second, staged(folder, "v2026.11.03"))
+    compare(networks, more, fewer, everything)
     used = ", ".join(f"{name} {version(name)}" for name in ("hf-xet", "pyarrow"))
     text = (
         f"# What a night sends\n\nWritten by `python benchmarks/wire.py {networks}`; {used}.\n\n"
         f"{networks} networks of {len(SHAPES)} layers, {everything:,} bytes in all. Not counted: what frames "
         "the files in\nthe request of the commit, and CHANGES.md with changes.json.\n\n"
     )
-    REPORT.write_text(
-        text + told("5 % more networks", more, everything) + "\n" + told("2 % fewer networks", fewer, everything)
-    )
+    text += told("5 % more networks", more, everything) + "\n" + told("2 % fewer networks", fewer, everything)
+    print(text)
+    if networks == NETWORKS:
+        REPORT.write_text(text)
 
 
 if __name__ == "__main__":
