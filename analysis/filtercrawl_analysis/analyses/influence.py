@@ -148,7 +148,7 @@ def influence_findings(rows: Sequence[Row]) -> Iterator[Finding]:
     if first["without"] is not None:
         yield Finding(
             text=f"No model moves the share of the first component of {kernel_phrase(first['kernel'])} further than "
-            f"{first['model_id']}: {first['value']:.1%} of all models, {first['without']:.1%} without it.",
+            f"{first['model_id']}: {first['value']:.1%} with all models, {first['without']:.1%} without it.",
             table=TABLE,
             row=0,
             figure="influence_explained_variance",

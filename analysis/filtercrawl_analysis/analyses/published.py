@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Estimate, Finding, Result, ResultTable
+from filtercrawl_analysis.analyses.drift_findings import group_words
 from filtercrawl_analysis.analyses.published_figures import published_figures
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.statistics.components.coefficients import (
@@ -167,7 +168,8 @@ def _findings(rows: list[Row]) -> Iterator[Finding]:
     drifts = [(i, row) for i, row in enumerate(rows) if row["what"].startswith("drift_")]
     if drifts:
         position, row = max(drifts, key=lambda item: (item[1]["published"], -item[0]))
-        pair = f"{row['group_a']} and {row['group_b']}"
+        column = row["what"].removeprefix("drift_")
+        pair = " and ".join(group_words(row, side, column) for side in ("a", "b"))
         comparable = "same definition, other models" if row["comparable"] else "not comparable: another basis and range"
         # A number that cannot be compared is in no figure, so it is no headline either.
         estimate = Estimate(
@@ -175,14 +177,13 @@ def _findings(rows: list[Row]) -> Iterator[Finding]:
             value=row["ours"],
             note=f"equal distributions would give {row['ours_floor']:.3f}; {comparable}",
         )
-        column = row["what"].removeprefix("drift_").replace("_", " ")
         yield Finding(
             text=f"Of {len(drifts)} pairs of groups with a published drift, the largest published one is between "
-            f"{pair} (by {column}): D = {row['published']:.3f} published and {row['ours']:.3f} here, where equal "
-            f"distributions would give {row['ours_floor']:.3f} ({comparable}).",
+            f"{pair} (by {column.replace('_', ' ')}): D = {row['published']:.3f} published and {row['ours']:.3f} here, "
+            f"where equal distributions would give {row['ours_floor']:.3f} ({comparable}).",
             table="published",
             row=position,
             figure="published_drift" if row["comparable"] else None,
             estimate=estimate if row["comparable"] else None,
-            columns=(row["what"].removeprefix("drift_"),),
+            columns=(column,),
         )

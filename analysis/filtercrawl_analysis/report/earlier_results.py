@@ -5,10 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl_analysis.report.report_folder import ReportFolder, is_name
+
+# What the page and results.json need of an analysis, and of its findings, tables and figures.
+_NEEDED: Final = frozenset(
+    {"name", "title", "reads_kernels", "note", "made", "dataset_state", "options", "findings", "tables", "figures"}
+)
+_NEEDED_OF_ITEMS: Final = {
+    "findings": frozenset({"text", "table", "row", "other_rows", "figure", "estimate", "basis", "columns"}),
+    "tables": frozenset({"name", "title", "about", "rows", "columns", "tests", "files"}),
+    "figures": frozenset({"name", "title", "caption", "basis", "table", "width", "height", "files"}),
+}
 
 
 def read_results(folder: ReportFolder) -> dict[str, Any] | None:
@@ -23,9 +33,16 @@ def read_results(folder: ReportFolder) -> dict[str, Any] | None:
         ]
         dates = [results["made"], *(analysis["made"] for analysis in results["analyses"])]
         usable = all(map(is_name, names)) and all(isinstance(text, str) for text in texts) and all(map(_is_date, dates))
+        usable = usable and all(map(_is_complete, results["analyses"]))
         return results if usable and isinstance(results["sha256"], dict) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _is_complete(analysis: Mapping[str, Any]) -> bool:
+    return analysis.keys() >= _NEEDED and all(
+        item.keys() >= needed for kind, needed in _NEEDED_OF_ITEMS.items() for item in analysis[kind]
+    )
 
 
 def check_can_be_kept(folder: ReportFolder) -> None:

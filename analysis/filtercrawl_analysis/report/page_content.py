@@ -54,7 +54,7 @@ def read_rows(folder: ReportFolder, entry: Mapping[str, Any], n_rows: int) -> pa
             n_rows -= batch.num_rows
             if n_rows <= 0:
                 break
-    return pa.Table.from_batches(batches)
+        return pa.Table.from_batches(batches, file.schema_arrow)
 
 
 def read_figures(folder: ReportFolder, names: Collection[str]) -> dict[str, PageFigure]:

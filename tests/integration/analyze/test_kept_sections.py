@@ -224,6 +224,22 @@ def test_results_of_an_older_layout_are_not_deleted_by_one_analysis(net: Path, p
     assert (net / "analysis/tables/one_table.csv").is_file()
 
 
+@pytest.mark.parametrize(
+    ("kind", "key"), [(None, "options"), ("findings", "estimate"), ("tables", "tests"), ("figures", "basis")]
+)
+def test_results_that_lack_what_the_page_shows_are_refused_before_any_work(
+    net: Path, plugins: Plugins, kind: str | None, key: str
+) -> None:
+    analyze(net, plugins=plugins)
+    path = net / "analysis/results.json"
+    results = json.loads(path.read_text())
+    one = results["analyses"][0]
+    del (one if kind is None else one[kind][0])[key]
+    path.write_text(json.dumps(results))
+    with pytest.raises(DatasetError, match=r"results\.json: damaged or of another version"):
+        analyze(net, only=["two"], plugins=plugins)
+
+
 def test_a_report_elsewhere_leaves_the_dataset_alone(net: Path, plugins: Plugins, tmp_path: Path) -> None:
     before = published(net)
     out = tmp_path / "results"
