@@ -51,6 +51,19 @@ def reference(queries: np.ndarray, kernels: np.ndarray, similarity: Similarity, 
     return found
 
 
+def normal_kernels(size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """3,000 kernels and 4 queries of independent normal numbers."""
+    random = np.random.default_rng(0)
+    return random.standard_normal((3000, *size)).astype("f4"), random.standard_normal((4, *size)).astype("f4")
+
+
+def kernels_of_two_scales(n: int, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Kernels, every second one with numbers of another scale, and a query of each scale."""
+    kernels = np.random.default_rng(0).standard_normal((n, 3, 3)).astype("f4")
+    kernels[::2] *= np.float32(factor)
+    return kernels, kernels[[3, 4]]
+
+
 def nearest(
     queries: np.ndarray, kernels: np.ndarray, similarity: Similarity, k: int, block: int = 1000, n_kernels: int = 0
 ) -> list[list[int]]:

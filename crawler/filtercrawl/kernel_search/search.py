@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import torch
@@ -20,7 +22,10 @@ from filtercrawl.kernel_search.query import Query
 from filtercrawl.kernel_search.report import SearchReport
 from filtercrawl.kernel_search.similarity import Invariance, Metric, Similarity
 from filtercrawl.kernel_search.stream import KernelStream
-from filtercrawl.load import load_layers, to_tensors
+from filtercrawl.load.layers import load_located_layers
+from filtercrawl.load.location import DatasetLocation, open_location
+from filtercrawl.load.query import select_layers
+from filtercrawl.load.tensors import to_tensors
 
 # Numbers of a block of kernels: 16 MiB, as much as a row of a layers file has.
 _BLOCK_NUMBERS: Final = 1 << 22
@@ -76,20 +81,21 @@ def search(
     similarity = Similarity(metric=metric, invariant=changes)
     if k < 1:
         raise UsageError(f"there is at least one neighbor: k={k}")
-    chosen = _queries(kernels, kernel, repo_or_path, revision)
+    location = open_location(repo_or_path, revision)
+    chosen = _queries(kernels, kernel, location)
     if not bool(torch.isfinite(chosen).all()):
         raise UsageError("a kernel that is searched for has numbers that are not finite in float32")
     if similarity.at_norm_one and not bool((chosen.flatten(1) != 0).any(1).all()):
         raise UsageError("a kernel of zeros has no direction; use the metric l2 without scale")
     query = Query(kernels=chosen, similarity=similarity, k=k, device=select_device(device))
     size = "x".join(map(str, query.kernel_size))
-    stream = KernelStream.open(repo_or_path, revision, size, where)
+    stream = KernelStream.select(location, size, where)
     if not len(stream.numbers):
-        raise UsageError(f"{stream.location}: no kernels of {size}" + (f" where {where}" if where else ""))
+        raise _nothing_to_search(location, query, where)
     return _report(stream, query, _nearest(stream, query))
 
 
-def _queries(kernels: Any, size: str | None, repo_or_path: str | Path, revision: str | None) -> torch.Tensor:
+def _queries(kernels: Any, size: str | None, location: DatasetLocation) -> torch.Tensor:
     """Return what is searched for as float32 `[n, *kernel_size]`.
 
     Raises:
@@ -97,10 +103,7 @@ def _queries(kernels: Any, size: str | None, repo_or_path: str | Path, revision:
     """
     names = [kernels] if isinstance(kernels, str) else kernels
     if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
-        found = [_stored_kernel(name, repo_or_path, revision) for name in names]
-        if len({kernel.shape for kernel in found}) > 1:
-            raise UsageError("the kernels have several sizes; search for those of one size at a time")
-        return torch.stack(found)
+        return _stored_kernels(names, location)
     try:
         is_complex = kernels.is_complex() if torch.is_tensor(kernels) else np.iscomplexobj(kernels)
         if is_complex:
@@ -113,21 +116,52 @@ def _queries(kernels: Any, size: str | None, repo_or_path: str | Path, revision:
     rank = min(numbers.ndim, 2) if size is None else size.count("x") + 1
     shape = numbers.shape[numbers.ndim - rank :] if numbers.ndim >= rank else ()
     if not shape or not numbers.numel() or size not in (None, "x".join(map(str, shape))):
-        raise UsageError(f"numbers of shape {list(numbers.shape)} are no kernels" + (f" of {size}" if size else ""))
+        of_size = f" of {size}, which have the shape [..., {size.replace('x', ', ')}]" if size else ""
+        raise UsageError(f"numbers of shape {list(numbers.shape)} are no kernels{of_size}")
     return numbers.reshape(-1, *shape)
 
 
-def _stored_kernel(kernel_id: str, repo_or_path: str | Path, revision: str | None) -> torch.Tensor:
-    """Return a kernel of the dataset `[*kernel_size]` by its id."""
-    parts = _KERNEL_ID.fullmatch(kernel_id)
-    if parts is None:
-        raise UsageError(f"{kernel_id!r} is not the id of a kernel, layer_id:out:in")
-    layer = "'" + parts["layer"].replace("'", "''") + "'"
-    weights = to_tensors(load_layers(repo_or_path, f"layer_id = {layer}", ["layer_id"], revision=revision))
-    out, channel = int(parts["out"]), int(parts["channel"])
-    if not weights or out >= weights[0].shape[0] or channel >= weights[0].shape[1]:
-        raise UsageError(f"the dataset has no kernel {kernel_id}")
-    return weights[0][out, channel].clone()
+def _stored_kernels(kernel_ids: Sequence[str], location: DatasetLocation) -> torch.Tensor:
+    """Return kernels of the dataset `[n, *kernel_size]` by their ids; each of their layers is read once.
+
+    Raises:
+        UsageError: An id is none, or none of the dataset; or the kernels have several sizes.
+    """
+    by_layer: dict[str, list[int]] = {}
+    places: list[tuple[int, int]] = []
+    for number, kernel_id in enumerate(kernel_ids):
+        parts = _KERNEL_ID.fullmatch(kernel_id)
+        if parts is None:
+            raise UsageError(f"{kernel_id!r} is not the id of a kernel, layer_id:out:in")
+        by_layer.setdefault(parts["layer"], []).append(number)
+        places.append((int(parts["out"]), int(parts["channel"])))
+    found: dict[int, torch.Tensor] = {}
+    for layer, numbers in by_layer.items():
+        this_layer = duckdb.ColumnExpression("layer_id") == duckdb.ConstantExpression(layer)
+        weights = to_tensors(load_located_layers(location, None, ["layer_id"], this_layer))
+        for number in numbers:
+            out, channel = places[number]
+            if not weights or out >= weights[0].shape[0] or channel >= weights[0].shape[1]:
+                raise UsageError(f"the dataset has no kernel {kernel_ids[number]}")
+            found[number] = weights[0][out, channel].clone()
+    if len({kernel.shape for kernel in found.values()}) > 1:
+        raise UsageError("the kernels have several sizes; search for those of one size at a time")
+    return torch.stack([found[number] for number in range(len(kernel_ids))])
+
+
+def _nothing_to_search(location: DatasetLocation, query: Query, where: str | None) -> UsageError:
+    """Return the error for a size that no layer has; it names the sizes that there are."""
+    layers = select_layers(location.index(), where, ["kernel", "kernel_size"])
+    sizes = dict(sorted(zip(layers["kernel"].to_pylist(), layers["kernel_size"].to_pylist(), strict=True)))
+    size = "x".join(map(str, query.kernel_size))
+    text = f"{location}: no kernels of {size}" + (f" where {where}" if where else "")
+    text += f"; there are {', '.join(sizes)}" if sizes else ""
+    flat = [axes for axes in sizes.values() if len(axes) > 1 and math.prod(axes) == query.kernel_size[-1]]
+    if flat:
+        text += (
+            f". Rows of {query.kernel_size[-1]} numbers are kernels in the shape [n, {', '.join(map(str, flat[0]))}]"
+        )
+    return UsageError(text)
 
 
 def _nearest(stream: KernelStream, query: Query) -> Neighbors:

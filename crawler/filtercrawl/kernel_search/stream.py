@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, Self
 
 import duckdb
@@ -15,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from filtercrawl.load.kernel_numbers import KernelBlock, KernelNumbers
-from filtercrawl.load.location import DatasetLocation, open_location, open_parquet
+from filtercrawl.load.location import DatasetLocation, open_parquet
 from filtercrawl.load.query import group_by_row_group, select_layers
 from filtercrawl.load.row_groups import read_layer_parts
 
@@ -36,15 +35,14 @@ class KernelStream:
     layers: pa.Table
 
     @classmethod
-    def open(cls, repo_or_path: str | Path, revision: str | None, kernel: str, where: str | None) -> Self:
-        """Select the layers; no weight is read.
+    def select(cls, location: DatasetLocation, kernel: str, where: str | None) -> Self:
+        """Select the layers of one kernel size; no weight is read.
 
         Raises:
-            UsageError: The condition or the dataset is not understood.
+            UsageError: The condition is not understood.
             DatasetError: The dataset is damaged.
-            NetworkError: The Hub does not answer, or has no such repository or revision.
+            NetworkError: The Hub does not answer.
         """
-        location = open_location(repo_or_path, revision)
         this_size = duckdb.ColumnExpression("kernel") == duckdb.ConstantExpression(kernel)
         return cls(location=location, layers=select_layers(location.index(), where, DESCRIBING, this_size))
 

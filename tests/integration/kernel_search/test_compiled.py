@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from filtercrawl.kernel_search import Similarity
-from support.nearest_reference import CHANGES, EVERY, MANY, nearest, reference, scores_of
+from support.nearest_reference import (
+    CHANGES,
+    EVERY,
+    MANY,
+    kernels_of_two_scales,
+    nearest,
+    normal_kernels,
+    reference,
+    scores_of,
+)  # fmt: skip
 
 pytest.importorskip("numba", reason="numba is not installed: there is nothing to compile with")
 
@@ -22,9 +31,7 @@ pytest.importorskip("numba", reason="numba is not installed: there is nothing to
 def test_neighbors_are_those_of_an_independent_search(
     metric: str, invariant: tuple[str, ...], size: tuple[int, ...]
 ) -> None:
-    random = np.random.default_rng(0)
-    kernels = random.standard_normal((3000, *size)).astype("f4")
-    queries = random.standard_normal((4, *size)).astype("f4")
+    kernels, queries = normal_kernels(size)
     similarity = Similarity(metric=metric, invariant=invariant)
     assert nearest(queries, kernels, similarity, 7, n_kernels=MANY) == reference(queries, kernels, similarity, 7)
 
@@ -49,11 +56,8 @@ def test_ties_zeros_and_numbers_that_are_not_finite(how: tuple[str, tuple[str, .
 @pytest.mark.parametrize("factor", [1e-42, 1e-38, 1e-25, 1e25, 1e37])
 @pytest.mark.parametrize("how", [("cosine", ()), ("l2", ()), ("cosine", ("sign",)), ("l2", ("scale",))], ids=str)
 def test_numbers_whose_squares_float32_does_not_hold(factor: float, how: tuple[str, tuple[str, ...]]) -> None:
-    random = np.random.default_rng(0)
-    kernels = random.standard_normal((2000, 3, 3)).astype("f4")
-    kernels[::2] *= np.float32(factor)
+    kernels, queries = kernels_of_two_scales(2000, factor)
     similarity = Similarity(metric=how[0], invariant=how[1])
-    queries = kernels[[3, 4]]
     assert nearest(queries, kernels, similarity, 5, 300, MANY) == reference(queries, kernels, similarity, 5)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.tables.export import export
+from filtercrawl.load.location import FolderLocation
 from support.dataset_rows import example
 from support.zoo_files import put
 
@@ -63,6 +65,22 @@ def test_a_kernel_of_the_dataset_finds_itself_by_its_id_and_by_that_of_its_row(f
     assert report.searched == len(all_kernels(folder))
 
 
+def test_kernels_of_one_layer_read_it_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = sorted(all_kernels(folder, "depthwise and kernel = '3x3'"))[:4]
+    assert len({name.rsplit(":", 2)[0] for name in names}) == 1
+    opened: list[str] = []
+    source = FolderLocation.source
+
+    def noted(location: FolderLocation, path: str) -> Path:
+        opened.append(path)
+        return source(location, path)
+
+    monkeypatch.setattr(FolderLocation, "source", noted)
+    found = filtercrawl.search(folder, names, k=1, metric="l2").neighbors
+    assert found["distance"].to_pylist() == [0] * 4
+    assert max(Counter(opened).values()) == 2  # for what is searched for, and for the search
+
+
 def test_one_change_that_does_not_count_needs_no_list(folder: Path) -> None:
     one, several = (filtercrawl.search(folder, np.eye(3), invariant=what).neighbors for what in ("sign", ["sign"]))
     assert one.equals(several)
@@ -101,7 +119,7 @@ def test_kernels_of_one_and_three_dimensions(zoo: Path, dataset: Path, run_sync:
         (np.full((3, 3), 1e200), {}, "not finite in float32"),
         (np.full((3, 3), 1j), {}, "complex numbers; kernels are real"),
         ([[1.0, 2.0], [3.0]], {}, "neither a kernel nor the id of one"),
-        (np.ones((2, 3, 3)), {"kernel": "5x5"}, "no kernels of 5x5"),
+        (np.ones((2, 3, 3)), {"kernel": "5x5"}, "are no kernels of 5x5, which have the shape [..., 5, 5]"),
         (np.ones(0), {}, "are no kernels"),
         (3.0, {}, "are no kernels"),
         ([["a"]], {}, "neither a kernel nor the id of one"),
@@ -110,8 +128,10 @@ def test_kernels_of_one_and_three_dimensions(zoo: Path, dataset: Path, run_sync:
         (np.ones((3, 3)), {"invariant": ["shift"]}, "there are scale, sign, rotation, flip"),
         (np.ones((3, 3)), {"where": "tapz = 1"}, "index has no column 'tapz'; the nearest is taps"),
         (np.ones((3, 3)), {"device": "abacus"}, "abacus"),
-        (np.ones((9, 8)), {}, "no kernels of 9x8"),
-        (np.ones(9), {}, "no kernels of 9"),
+        (np.ones((9, 8)), {}, "no kernels of 9x8; there are "),
+        (np.ones(9), {}, "Rows of 9 numbers are kernels in the shape [n, 3, 3]"),
+        (np.ones((2, 9)), {}, "no kernels of 2x9; there are "),
+        (np.ones((2, 9)), {}, "Rows of 9 numbers are kernels in the shape [n, 3, 3]"),
         (np.ones((3, 3)), {"where": "false"}, "no kernels of 3x3 where false"),
     ],
 )

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from filtercrawl.api.errors import UsageError
 from filtercrawl.kernel_search import Candidates, Query, Similarity
 from filtercrawl.load.kernel_numbers import KernelBlock
-from support.nearest_reference import CHANGES, EVERY, METRICS, nearest, reference, scores_of
+from support.nearest_reference import (
+    CHANGES,
+    EVERY,
+    METRICS,
+    kernels_of_two_scales,
+    nearest,
+    normal_kernels,
+    reference,
+    scores_of,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -24,9 +33,7 @@ from support.nearest_reference import CHANGES, EVERY, METRICS, nearest, referenc
 def test_neighbors_are_those_of_an_independent_search(
     metric: str, invariant: tuple[str, ...], size: tuple[int, ...]
 ) -> None:
-    random = np.random.default_rng(0)
-    kernels = random.standard_normal((3000, *size)).astype("f4")
-    queries = random.standard_normal((4, *size)).astype("f4")
+    kernels, queries = normal_kernels(size)
     similarity = Similarity(metric=metric, invariant=invariant)
     assert nearest(queries, kernels, similarity, 7) == reference(queries, kernels, similarity, 7)
 
@@ -67,10 +74,7 @@ def test_small_differences_between_large_numbers_are_told() -> None:
     "similarity", [Similarity(), Similarity(metric="l2"), Similarity(invariant=("sign",))], ids=str
 )
 def test_numbers_whose_squares_float32_does_not_hold(factor: float, similarity: Similarity) -> None:
-    random = np.random.default_rng(0)
-    kernels = random.standard_normal((200, 3, 3)).astype("f4")
-    kernels[::2] *= np.float32(factor)
-    queries = kernels[[3, 4]]
+    kernels, queries = kernels_of_two_scales(200, factor)
     assert nearest(queries, kernels, similarity, 5, 30) == reference(queries, kernels, similarity, 5)
 
 
