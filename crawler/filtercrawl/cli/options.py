@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import typer
 
@@ -124,6 +124,20 @@ def with_logging_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+class Report(Protocol):
+    """What a command has done."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def print_report(report: Report, *, as_json: bool) -> None:
+    """Print a report as one JSON object, or as its text."""
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        typer.echo(str(report))
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from filtercrawl.api.hookspecs import Command, hookimpl
-from filtercrawl.cli.options import JsonOption, print_json
+from filtercrawl.cli.options import JsonOption, print_report
 from filtercrawl.config import resolve
 
 
@@ -49,10 +49,7 @@ def run(
         where=where,
     )
     report = write_benchmark(dataset or resolve({}).dataset, folder, options, replace=force)
-    if json:
-        print_json(report.to_dict())
-    else:
-        typer.echo(str(report))
+    print_report(report, as_json=json)
 
 
 @hookimpl

@@ -11,7 +11,7 @@ import typer
 from tqdm import tqdm
 
 from filtercrawl.api.hookspecs import Command, hookimpl
-from filtercrawl.cli.options import JsonOption, print_json
+from filtercrawl.cli.options import JsonOption, print_report
 from filtercrawl.config import resolve
 
 
@@ -43,10 +43,7 @@ def run(
             bar.update(done - bar.n)
 
         report = write_tokens(dataset or resolve({}).dataset, folder, options, replace=force, progress=progress)
-    if json:
-        print_json(report.to_dict())
-    else:
-        typer.echo(str(report))
+    print_report(report, as_json=json)
 
 
 @hookimpl

@@ -10,7 +10,7 @@ import typer
 import filtercrawl_publish
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.hookspecs import Command, hookimpl
-from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
+from filtercrawl.cli.options import DatasetOption, JsonOption, print_report
 from filtercrawl.cli.progress import open_command_progress
 
 
@@ -43,10 +43,7 @@ def run(
         )
         for warning in result.space.warnings if result.space else ():
             progress.message(f"warning: {warning}")
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        typer.echo(str(result))
+    print_report(result, as_json=as_json)
 
 
 @hookimpl

@@ -236,9 +236,19 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def test_the_card_says_what_there_is(folder: Path) -> None:
     text = (folder / "README.md").read_text(encoding="utf-8")
-    assert "3,000 trained convolution kernels of 3x3 as vectors of 9 numbers, 60 more" in text
+    assert "3,000 convolution kernels of 3x3 as vectors of 9 numbers, 60 more" in text
     for name in pq.read_schema(folder / "attributes.parquet").names[:-1]:
         assert f"| `{name}` |" in text
+
+
+def test_kinds_of_filters_that_are_left_out_are_named(dataset: Path, tmp_path: Path) -> None:
+    options = BenchmarkOptions(size=21, queries=5, neighbors=20)
+    report = write_benchmark(dataset, tmp_path / "set", options)
+    assert report.filters["em"] == 0
+    assert "; no filters of em" in str(report)
+    assert not (tmp_path / "set/fanns/em_query_attributes.jsonl").exists()
+    card = (tmp_path / "set/README.md").read_text(encoding="utf-8")
+    assert "| `em` | `out_channels` is equal | 0 | | | |" in card
 
 
 def test_it_is_written_whole_or_not_at_all(dataset: Path, tmp_path: Path) -> None:

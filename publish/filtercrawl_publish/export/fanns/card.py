@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl_publish.export.fanns.attributes import ABOUT, value_counts
+from filtercrawl_publish.export.fanns.attributes import ABOUT, count_values
 from filtercrawl_publish.export.fanns.filters import EXACT_MATCH, IN_SET, RANGE
 from filtercrawl_publish.export.fanns.layouts import Benchmark
 
@@ -32,7 +32,7 @@ configs:
 
 # Filtered nearest neighbor search over convolution kernels
 
-{n:,} trained convolution kernels of {kernel} as vectors of {taps} numbers, {queries:,} more to search for, {attributes}
+{n:,} convolution kernels of {kernel} as vectors of {taps} numbers, {queries:,} more to search for, {attributes}
 attributes of each, and the exact {neighbors} nearest neighbors of every query without and with filters of several
 selectivities. Vectors are float32{scaled}; neighbors are those of the smallest Euclidean distance, computed in float64,
 of equally near ones the lower row. Copies, zeros and numbers that are not finite were left out; every filter matches at
@@ -61,7 +61,8 @@ truth = duckdb.sql("SELECT * FROM 'ground_truth.parquet' WHERE kind = 'tags' AND
 |---|---|---:|---:|---:|---:|
 {filters}
 
-Queries take the filters of a kind in turn, so a filter does not depend on the query.
+Queries take the filters of a kind in turn, so a filter does not depend on the query. A kind without filters has no
+files: fewer than {neighbors} vectors meet any of its conditions.
 
 ## Attributes
 
@@ -96,10 +97,11 @@ def card(benchmark: Benchmark) -> str:
 
 
 def _filters(benchmark: Benchmark) -> Iterator[str]:
-    for kind, truth in benchmark.truth.items():
-        shares = np.array([len(chosen.rows) for chosen in truth.filters]) / len(benchmark.vectors)
-        values = " | ".join(f"{share:.4%}" for share in (shares.min(), np.median(shares), shares.max()))
-        yield f"| `{kind}` | {_KINDS[kind]} | {len(shares)} | {values} |"
+    for kind, about in _KINDS.items():
+        shares = np.array([len(chosen.rows) for chosen in benchmark.filters(kind)]) / len(benchmark.vectors)
+        found = (shares.min(), np.median(shares), shares.max()) if len(shares) else ()
+        values = " | ".join(f"{share:.4%}" for share in found) or "| |"
+        yield f"| `{kind}` | {about} | {len(shares)} | {values} |"
 
 
 def _attributes(table: pa.Table) -> Iterator[str]:
@@ -107,4 +109,4 @@ def _attributes(table: pa.Table) -> Iterator[str]:
         column: pa.ChunkedArray[Any] = table[name]
         kind = _TYPES.get(str(column.type), "whole number")
         unknown = column.null_count / len(column)
-        yield f"| `{name}` | {kind} | {about} | {unknown:.0%} | {len(value_counts(column)):,} |"
+        yield f"| `{name}` | {kind} | {about} | {unknown:.0%} | {count_values(column):,} |"

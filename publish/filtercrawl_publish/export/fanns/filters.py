@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import duckdb
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from filtercrawl_publish.export.fanns.attributes import value_counts
 
+# In this order.
+KINDS: Final = ("none", "em", "emis", "r", "tags")
 # Attributes of the filters of each kind.
 EXACT_MATCH: Final = "out_channels"
 RANGE: Final = "log_norm"
@@ -50,7 +52,7 @@ class Filter:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FilterPool:
-    """Makes the filters of each kind.
+    """Makes the filters of each kind; a context manager.
 
     Attributes:
         table: The attributes of the vectors.
@@ -67,13 +69,21 @@ class FilterPool:
         rows = pa.array(np.arange(self.table.num_rows))
         self._database.register("attributes", self.table.append_column("row", rows))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
     def kinds(self) -> dict[str, list[Filter]]:
-        """Return the filters by kind, from the most selective on: `none`, `em` (a number is equal), `emis` (a text is
-        in a list), `r` (a number is in a range) and `tags` (one value or two that a vector has to have).
+        """Return the filters by kind, from the most selective on; a kind without filters is left out.
+
+        The kinds: `none`, `em` (a number is equal), `emis` (a text is in a list), `r` (a number is in a range) and
+        `tags` (one value or two that a vector has to have).
         """
-        found = {"none": [self._filter("true")], "em": self._exact_match(), "emis": self._in_set(), "r": self._ranges()}
-        found["tags"] = self._tags(1) + self._tags(2)
-        return {kind: filters for kind, filters in found.items() if filters}
+        all_vectors, tags = [self._filter("true")], self._tags(1) + self._tags(2)
+        found = zip(KINDS, (all_vectors, self._exact_match(), self._in_set(), self._ranges(), tags), strict=True)
+        return {kind: sorted(filters, key=lambda each: len(each.rows)) for kind, filters in found if filters}
 
     def _exact_match(self) -> list[Filter]:
         counts = value_counts(self.table[EXACT_MATCH])
@@ -120,9 +130,9 @@ class FilterPool:
         chosen = []
         for size in self._sizes():
             if left:
-                chosen.append(min(left, key=lambda value: abs(np.log(left[value] / size))))
+                chosen.append(min(left, key=lambda value: max(left[value], size) / min(left[value], size)))
                 del left[chosen[-1]]
-        return sorted(chosen, key=lambda value: counts[value])
+        return chosen
 
     def _filter(self, sql: str, **about: Any) -> Filter:
         return Filter(sql=sql, rows=self._rows(sql), **about)
@@ -133,10 +143,22 @@ class FilterPool:
 
 
 def condition(tag: Tag) -> str:
-    """Return in SQL that a vector has a value, or has it in its list."""
+    """Return in SQL, in one line, that a vector has a value, or has it in its list."""
     name, value = tag
-    literal = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+    literal = _text_literal(value) if isinstance(value, str) else str(value)
     return f"list_contains({name}, {literal})" if name in ("path", "training_datasets") else f"{name} = {literal}"
+
+
+def _text_literal(text: str) -> str:
+    """Return a text in SQL, with ends of lines as `chr`."""
+    pieces = [piece for line in text.splitlines(keepends=True) for piece in _split_end(line)]
+    return " || ".join(pieces) or "''"
+
+
+def _split_end(line: str) -> list[str]:
+    content = line.splitlines()[0]
+    quoted = ["'" + content.replace("'", "''") + "'"] if content else []
+    return quoted + [f"chr({ord(end)})" for end in line.removeprefix(content)]
 
 
 def _conjunction(tags: Sequence[Tag]) -> str:

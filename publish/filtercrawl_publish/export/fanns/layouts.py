@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,7 @@ class Benchmark:
         queries: Vectors to search for, float32 `[queries, taps]`.
         attributes: Those of `vectors`.
         query_attributes: Those of `queries`.
-        truth: The neighbors by kind of filter; `none` is without one.
+        truth: The neighbors by kind of filter; `none` is without one. A kind without filters is left out.
     """
 
     options: BenchmarkOptions
@@ -41,6 +41,10 @@ class Benchmark:
     attributes: pa.Table
     query_attributes: pa.Table
     truth: Mapping[str, GroundTruth]
+
+    def filters(self, kind: str) -> Sequence[Filter]:
+        """The filters of a kind."""
+        return self.truth[kind].filters if kind in self.truth else ()
 
     @property
     def distance(self) -> str:

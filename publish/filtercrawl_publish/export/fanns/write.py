@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.dataset.files.new_folder import check_apart, check_free, new_folder
 from filtercrawl.kernel_search.stream import KernelStream
 from filtercrawl.load.location import open_location
 from filtercrawl.load.query import select_layers
 from filtercrawl_publish.export.fanns.attributes import COLUMNS, attributes
 from filtercrawl_publish.export.fanns.card import card
-from filtercrawl_publish.export.fanns.filters import FilterPool
+from filtercrawl_publish.export.fanns.filters import KINDS, FilterPool
 from filtercrawl_publish.export.fanns.ground_truth import ground_truth
 from filtercrawl_publish.export.fanns.layouts import Benchmark, write_ann_benchmarks, write_big_ann, write_fanns
 from filtercrawl_publish.export.fanns.options import BenchmarkOptions
@@ -37,7 +38,7 @@ class BenchmarkReport:
         vectors: Vectors to search in.
         queries: Vectors to search for.
         dimension: Numbers of a vector.
-        filters: The number of filters by kind.
+        filters: The number of filters by kind; 0 for a kind that is left out, as too few vectors meet any.
     """
 
     folder: str
@@ -51,9 +52,12 @@ class BenchmarkReport:
         return dict(vars(self))
 
     def __str__(self) -> str:
-        filters = ", ".join(f"{count} of {kind}" for kind, count in self.filters.items() if kind != "none")
+        made = {kind: count for kind, count in self.filters.items() if kind != "none"}
+        filters = ", ".join(f"{count} of {kind}" for kind, count in made.items() if count)
+        left_out = ", ".join(kind for kind, count in made.items() if not count)
         size = f"{self.vectors:,} vectors of {self.dimension} numbers, {self.queries:,} queries"
-        return f"{self.folder}: {size}; filters: {filters or 'none'}"
+        text = f"{escape_control(self.folder)}: {size}; filters: {filters or 'none'}"
+        return f"{text}; no filters of {left_out}, as too few vectors meet any" if left_out else text
 
 
 def write_benchmark(
@@ -90,7 +94,7 @@ def write_benchmark(
         vectors=len(benchmark.vectors),
         queries=len(benchmark.queries),
         dimension=benchmark.vectors.shape[1],
-        filters={kind: len(truth.filters) for kind, truth in benchmark.truth.items()},
+        filters={kind: len(benchmark.filters(kind)) for kind in KINDS},
     )
 
 
@@ -113,7 +117,8 @@ def make_benchmark(repo_or_path: str | Path, options: BenchmarkOptions) -> Bench
         )
     table = attributes(stream.layers, found.numbers, found.kernels)
     vectors, queries = _scaled(found.kernels, options), _scaled(asked.kernels, options)
-    kinds = FilterPool(table=table, least=options.neighbors, seed=options.seed).kinds()
+    with FilterPool(table=table, least=options.neighbors, seed=options.seed) as pool:
+        kinds = pool.kinds()
     return Benchmark(
         options=options,
         vectors=vectors,

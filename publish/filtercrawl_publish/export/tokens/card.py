@@ -8,7 +8,7 @@ from filtercrawl_publish.export.tokens.report import TokenExportReport, TokenOpt
 
 _CARD: Final = """# Networks as token sequences
 
-The convolutions of {models:,} trained networks as {tokens:,} tokens of {size}, from {layers:,} layers, in the form of
+The convolutions of {models:,} networks as {tokens:,} tokens of {size}, from {layers:,} layers, in the form of
 SANE (Schürholt, Mahoney and Borth 2024, arXiv 2406.09997). Written by filtercrawl; weights: {view}{where}.
 
 | split | networks |

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.weight_space.token_dataset import TOKEN_SIZE
 
 
@@ -45,4 +46,4 @@ class TokenExportReport:
 
     def __str__(self) -> str:
         models = ", ".join(f"{count} {split}" for split, count in self.models.items())
-        return f"{self.folder}: {self.tokens:,} tokens of {self.layers:,} layers; models: {models}"
+        return f"{escape_control(self.folder)}: {self.tokens:,} tokens of {self.layers:,} layers; models: {models}"

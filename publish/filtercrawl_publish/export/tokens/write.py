@@ -121,5 +121,6 @@ def _layer_rows(network: ModelTokens, sequence: TokenSequence) -> list[dict[str,
 
 def _file_name(model_id: str) -> str:
     """Return a name that is safe in every file system, and another one for each model."""
-    slug = re.sub(r"[^a-z0-9.-]+", "-", model_id.lower()).strip("-.")[:80]
-    return f"{slug}-{hashlib.sha256(model_id.encode()).hexdigest()[:12]}.pt"
+    slug = re.sub(r"[^a-z0-9.-]+", "-", model_id.lower())[:80].strip("-.")
+    digest = hashlib.sha256(model_id.encode()).hexdigest()[:12]
+    return f"{slug}-{digest}.pt" if slug else f"{digest}.pt"
