@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Estimate, Finding, SampleSize
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding, SampleSize
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.quality.model_quality import column_name
 from filtercrawl_analysis.statistics.quality.verdict_rules import VERDICTS
@@ -45,7 +45,8 @@ def degeneracy_findings(layers: pa.Table, models: pa.Table, figure: str | None =
     if nine:
         yield Finding(
             text=f"By the published thresholds (arXiv 2203.15331), {sum(nine)} of {format_plural(len(nine), 'layer')} "
-            f"of nine taps {verb(sum(nine), 'is', 'are')} degenerate."
+            f"of nine taps {verb(sum(nine), 'is', 'are')} degenerate.",
+            cited_rows=_layers_where(degenerate=True) if any(nine) else (),
         )
 
 
@@ -124,6 +125,7 @@ def _random_models(layers: list[Row], models: list[Row]) -> Iterator[Finding]:
         estimate=_random_estimate(n_random, n_judged),
         basis=_basis([row for row in layers if row["verdict"] in _JUDGED]),
         columns=_COLUMNS,
+        cited_rows=_layers_where(verdict="random"),
     )
 
 
@@ -131,6 +133,10 @@ def _finding_on(text: str, models: Sequence[tuple[int, Row]]) -> Finding:
     """Return a finding that is derived from the rows of these models."""
     first, *others = (position for position, _ in models)
     return Finding(text=text, table="model_quality", row=first, other_rows=tuple(others))
+
+
+def _layers_where(**where: str | bool) -> tuple[CitedRows, ...]:
+    return (CitedRows(table="layer_quality", where=where),)
 
 
 def _joined(parts: list[str], found: Sequence[object]) -> str:
@@ -151,7 +157,7 @@ def _models_with(verdict: str, layers: list[Row], models: list[Row]) -> Iterator
         text = f"{count} {_phrase(verdict, found[0][1][column])}; {detail}."
     else:
         text = f"Layers that {_PHRASES[verdict]}: {_joined([', '.join(part) for part in parts], found)}."
-    yield _finding_on(text, found[:MAX_NAMED])
+    yield replace(_finding_on(text, found[:MAX_NAMED]), cited_rows=_layers_where(verdict=verdict))
 
 
 def _layers_with(verdict: str, n_layers: int, row: Row, layers: list[Row]) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding
 from filtercrawl_analysis.analyses.drift_tables import DriftTables, Row, count, n_tests
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.labels import POSITION, is_whole_number
@@ -27,9 +27,17 @@ def drift_findings(tables: Sequence[DriftTables]) -> Iterator[Finding]:
             row=table.plain.index(top),
             estimate=_estimate(top, table.column),
             columns=_columns(table.column),
+            cited_rows=_alike(rows, top, table.name),
         )
         if top["verdict"] == "differs":
             yield from _matched(table, top)
+
+
+def _alike(rows: Sequence[Row], top: Row, table: str) -> tuple[CitedRows, ...]:
+    """Return the pairs that have the verdict of one of them, where there are others."""
+    if sum(row["verdict"] == top["verdict"] for row in rows) < 2:
+        return ()
+    return (CitedRows(table=table, where={"kernel": top["kernel"], "verdict": top["verdict"]}),)
 
 
 def _summary(rows: Sequence[Row], table: DriftTables, tests: int) -> tuple[Row, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.filters.filter_rows import MORE, NONE, NOT_MORE
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
@@ -62,7 +63,8 @@ def _copies(rows: list[dict[str, Any]]) -> Finding:
     named = by_verdict[MORE][:MAX_NAMED] or by_verdict[NOT_MORE][:MAX_NAMED]
     if by_verdict[MORE]:
         text += f" More than independent filters: {_named(named, 'copy_share')}{_more(by_verdict[MORE])}."
-    return _finding(text, named, _share(n_copies, total, "of the filters are copies of another one of their layer"))
+    share = _share(n_copies, total, "of the filters are copies of another one of their layer")
+    return replace(_finding(text, named, share), cited_rows=_filters_that_are("copy", n_copies))
 
 
 def _dead(rows: list[dict[str, Any]]) -> Finding:
@@ -73,7 +75,12 @@ def _dead(rows: list[dict[str, Any]]) -> Finding:
     text += f"{_models(len(rows))}."
     if named:
         text += f" The largest {'share' if len(named) == 1 else 'shares'}: {_named(named, 'dead_filter_share')}."
-    return _finding(text, named, _share(n_dead, total, "of the filters are dead"))
+    share = _share(n_dead, total, "of the filters are dead")
+    return replace(_finding(text, named, share), cited_rows=_filters_that_are("dead", n_dead))
+
+
+def _filters_that_are(column: str, count: int) -> tuple[CitedRows, ...]:
+    return (CitedRows(table="filters", where={column: True}),) if count else ()
 
 
 def _median(rows: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -10,7 +10,16 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl.api.analysis import DatasetView, Estimate, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl.api.analysis import (
+    CitedRows,
+    DatasetView,
+    Estimate,
+    Figure,
+    Finding,
+    Result,
+    ResultTable,
+    SampleSize,
+)
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl.load.pictures import to_pictures
@@ -91,7 +100,10 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
             ),
         )
     layers = format_plural(len(rows), "first layer")
-    yield Finding(text=f"{n_patchify} of {layers} {verb(n_patchify, 'cuts', 'cut')} the image into patches.")
+    yield Finding(
+        text=f"{n_patchify} of {layers} {verb(n_patchify, 'cuts', 'cut')} the image into patches.",
+        cited_rows=(CitedRows(table=TABLE, where={"is_patchify": True}),) if n_patchify else (),
+    )
 
 
 def _left_out(rows: Sequence[Row]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.initialization.layers import CLOSE, TOO_SMALL, UNTRAINED
 
@@ -84,7 +84,9 @@ def _of_verdict(found: list[tuple[int, Row]], sentence: Callable[[Row], str], he
         named.append(f"and {more:,} more {'model' if more == 1 else 'models'}")
     text = sentence(first[1]) if len(found) == 1 else f"{heading}: {', '.join(named)}."
     rows = tuple(position for position, _ in others)
-    yield Finding(text=text, table="model_initialization", row=first[0], other_rows=rows)
+    own = CitedRows(table="layer_weights", where={"model_id": first[1]["model_id"]})
+    cited_rows = () if others else (own,)
+    yield Finding(text=text, table="model_initialization", row=first[0], other_rows=rows, cited_rows=cited_rows)
 
 
 def _untrained_sentence(row: Row) -> str:

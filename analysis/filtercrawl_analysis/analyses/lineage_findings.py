@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding
 from filtercrawl.api.formatting import format_plural
 
 Row = dict[str, Any]
@@ -55,6 +55,7 @@ def lineage_findings(lineage: pa.Table, n_models: int) -> Iterator[Finding]:
             value=len(rows),
             note=f"of {format_plural(n_models, 'model')}; each with a probability in the table",
         ),
+        cited_rows=tuple(CitedRows(table="lineage", where={"relation": name}) for name, _ in counts.most_common()),
     )
     roots = Counter(row["root"] for row in rows)
     for root in sorted(roots, key=lambda name: (-roots[name], name))[:_MAX_NAMED]:

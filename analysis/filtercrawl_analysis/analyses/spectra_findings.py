@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding
 from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.model_medians import LOWER
 
+LAYERS: Final = "layer_spectra"
 MODELS: Final = "model_spectra"
 MEDIANS: Final = "spectra_medians"
 # Models named; the others are counted.
@@ -68,7 +69,15 @@ def _against_random(rows: list[dict[str, Any]], measure: str, words: str) -> Ite
         percent=True,
         note=f"2.5 % by chance; {len(told)} of {_models(len(fitted))} have more than chance (q at most 0.05)",
     )
-    yield Finding(text=text, table=MODELS, row=cited[0], other_rows=tuple(cited[1:]), estimate=estimate)
+    layers = CitedRows(table=LAYERS, where={f"{measure}_verdict": LOWER})
+    yield Finding(
+        text=text,
+        table=MODELS,
+        row=cited[0],
+        other_rows=tuple(cited[1:]),
+        estimate=estimate,
+        cited_rows=(layers,) if n_lower else (),
+    )
     if told and others:
         named = [
             f"{row['model_id']} ({row[f'{measure}_lower']} of {row[f'{measure}_fitted']} layers)"

@@ -10,7 +10,7 @@ import typer
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
-from filtercrawl.api.formatting import escape_control, format_plural
+from filtercrawl.api.formatting import escape_control, format_plural, shorten_words
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.log_output import show_on_stderr
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
@@ -124,7 +124,7 @@ def print_summary(report: AnalysisReport) -> None:
     if report.nothing:
         show_on_stderr(report.nothing)
     for finding in report.findings:
-        typer.echo(f"- {escape_control(finding)}")
+        typer.echo(f"- {shorten_words(escape_control(finding))}")
     for title, note in report.notes:
         typer.echo(f"{escape_control(title)}: {escape_control(note)}")
     for name, reason in report.left_out.items():

@@ -9,6 +9,8 @@ from typing import Final
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
 
+from filtercrawl.api.formatting import shorten
+
 # Ships with matplotlib: the same glyphs on every machine.
 FONT: Final = "DejaVu Sans"
 
@@ -18,7 +20,7 @@ def label(text: object, length: int = 32) -> str:
 
     A character for which the font has no glyph is written as its code point, such as `U+1F680`.
     """
-    return _shorten(_drawable("unknown" if text is None else str(text)), length)
+    return shorten(_drawable("unknown" if text is None else str(text)), length)
 
 
 def labels(names: Sequence[object], length: int = 32) -> list[str]:
@@ -31,9 +33,9 @@ def labels(names: Sequence[object], length: int = 32) -> list[str]:
         members = [i for i, other in enumerate(short) if other == text]
         full = [_drawable(str(names[i])) for i in members]
         start = max(_shared_start(full) - 3, 0)
-        tails = ["…" + _shorten(name[start:], length - 1) for name in full]
+        tails = ["…" + shorten(name[start:], length - 1) for name in full]
         for number, (i, tail) in enumerate(zip(members, tails, strict=True), 1):
-            short[i] = tail if len(set(tails)) == len(tails) else f"{_shorten(full[number - 1], length - 4)} #{number}"
+            short[i] = tail if len(set(tails)) == len(tails) else f"{shorten(full[number - 1], length - 4)} #{number}"
     return short
 
 
@@ -41,11 +43,6 @@ def _shared_start(lines: Sequence[str]) -> int:
     """Return the number of leading characters that all lines have in common."""
     first, last = min(lines), max(lines)
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-
-
-def _shorten(line: str, length: int) -> str:
-    head = (length - 1) // 2
-    return line if len(line) <= length else f"{line[:head]}…{line[len(line) - (length - 1 - head) :]}"
 
 
 def _drawable(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from filtercrawl.api.analysis import SampleSize
-from filtercrawl.api.formatting import format_plural
+from filtercrawl.api.formatting import format_plural, shorten_words
 from filtercrawl.display.html import html_table
 from filtercrawl_analysis.report.report_folder import ReportFolder
 from filtercrawl_analysis.report.scope import nothing_text
@@ -111,7 +111,7 @@ class AnalysisReport:
         lines += [self.nothing] if self.nothing else []
         lines += [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
         lines += [f"{title}: {note}" for title, note in self.notes]
-        return "\n".join([*lines, *self.findings, f"report: {self.page}"])
+        return "\n".join([*lines, *map(shorten_words, self.findings), f"report: {self.page}"])
 
     def _repr_html_(self) -> str:
         """Show the sample size, what failed and the findings in a notebook; text from the dataset is escaped."""

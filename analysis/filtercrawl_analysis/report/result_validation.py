@@ -11,6 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Estimate, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl_analysis.report.cited_rows import cited_rows_problem
 from filtercrawl_analysis.report.report_folder import is_name
 
 _NUMBERS: Final = ("value", "low", "high", "p", "q")
@@ -77,7 +78,9 @@ def _of_finding(finding: object, result: Result) -> Iterator[str]:
         ("the text of a finding", finding.text, str),
         *(("a column of a finding", column, str) for column in finding.columns),
     )
-    yield from _of_cited_rows(finding, result)
+    yield from _of_own_rows(finding, result)
+    tables = {table.name: table for table in result.tables}
+    yield from filter(None, (cited_rows_problem(cited, tables) for cited in finding.cited_rows))
     if finding.figure is not None and all(figure.name != finding.figure for figure in result.figures):
         yield f"a finding is shown by the figure {finding.figure!r}, which is not there"
     if finding.basis is not None:
@@ -86,7 +89,7 @@ def _of_finding(finding: object, result: Result) -> Iterator[str]:
         yield from _of_estimate(finding.estimate)
 
 
-def _of_cited_rows(finding: Finding, result: Result) -> Iterator[str]:
+def _of_own_rows(finding: Finding, result: Result) -> Iterator[str]:
     if finding.table is None and finding.row is None:
         return
     table = next((table for table in result.tables if table.name == finding.table), None)

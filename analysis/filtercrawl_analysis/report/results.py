@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filtercrawl.api.analysis import AnalysisOptions, Estimate, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl_analysis.report.cited_rows import cited_rows_entry
 from filtercrawl_analysis.report.kernel_picture import LayerPicture
 from filtercrawl_analysis.report.run_analyses import AnalysisRun
 from filtercrawl_analysis.report.table_view import count_tests, row_key
@@ -151,6 +152,7 @@ def _finding(finding: Finding | str, result: Result) -> dict[str, Any]:
     """Return a finding with the rows that it is derived from, and what shows and supports it."""
     if isinstance(finding, str):
         finding = Finding(text=finding)
+    tables = {table.name: table for table in result.tables}
     return {
         "text": finding.text,
         **_cited(finding, result.tables),
@@ -158,6 +160,7 @@ def _finding(finding: Finding | str, result: Result) -> dict[str, Any]:
         "estimate": _estimate(finding.estimate),
         "basis": None if finding.basis is None else _size(finding.basis),
         "columns": list(finding.columns),
+        "cited_rows": [cited_rows_entry(cited, tables) for cited in finding.cited_rows],
     }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from filtercrawl.api.analysis import SampleSize
+from filtercrawl_analysis.report.cited_rows import cited_rows_link
 from filtercrawl_analysis.report.mode_notice import mode_notice
 from filtercrawl_analysis.report.table_view import cited_rows, finding_rows, row_anchor, table_view
 
@@ -66,7 +67,7 @@ def section_view(analysis: Mapping[str, Any], content: PageContent, run: Mapping
         run: results.json, whose options and dataset are those of the last run.
     """
     tables = [entry for entry in analysis["tables"] if entry["name"] in content.tables]
-    filled = {entry["name"] for entry in tables if entry["rows"]}
+    filled = filled_tables(analysis, content)
     figures = [figure_view(entry, content, filled) for entry in analysis["figures"] if entry["name"] in content.figures]
     return {
         "name": analysis["name"],
@@ -128,13 +129,27 @@ def _summary(analysis: Mapping[str, Any], n_tables: int, n_figures: int) -> str:
     return ", ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts if count) or "nothing to analyze"
 
 
-def finding_view(finding: Mapping[str, Any], filled: set[str]) -> dict[str, Any]:
-    """Return the sentence of a finding, and the anchors of the rows that it is derived from."""
+def filled_tables(analysis: Mapping[str, Any], content: PageContent) -> dict[str, str]:
+    """Return the titles of the tables of an analysis that have rows on the page, by name."""
+    return {
+        entry["name"]: entry["title"]
+        for entry in analysis["tables"]
+        if entry["rows"] and entry["name"] in content.tables
+    }
+
+
+def finding_view(finding: Mapping[str, Any], filled: Mapping[str, str]) -> dict[str, Any]:
+    """Return the sentence of a finding, the anchors of the rows that it is derived from, and links to what it cites."""
     rows = finding_rows(finding) if finding["table"] in filled else []
-    return {"text": finding["text"], "anchors": [row_anchor(finding["table"], row) for row in rows]}
+    links = [cited_rows_link(entry, filled) for entry in finding.get("cited_rows", [])]  # none in older results
+    return {
+        "text": finding["text"],
+        "anchors": [row_anchor(finding["table"], row) for row in rows],
+        "links": [link for link in links if link is not None],
+    }
 
 
-def figure_view(entry: Mapping[str, Any], content: PageContent, filled: set[str]) -> dict[str, Any]:
+def figure_view(entry: Mapping[str, Any], content: PageContent, filled: Collection[str]) -> dict[str, Any]:
     """Return a figure with its caption, sample size, images and, if it is not empty, its table."""
     name = entry["name"]
     return {

@@ -9,6 +9,7 @@ from filtercrawl.api.analysis import SampleSize
 from filtercrawl_analysis.report.section_view import (
     PageContent,
     figure_view,
+    filled_tables,
     finding_view,
     format_sample_size,
     origin_note,
@@ -102,7 +103,7 @@ def story_view(
         content: Tables and figures.
         run: results.json, whose options and dataset are those of the last run.
     """
-    filled = {entry["name"] for entry in analysis["tables"] if entry["rows"] and entry["name"] in content.tables}
+    filled = filled_tables(analysis, content)
     entry = next((entry for entry in analysis["figures"] if entry["name"] == finding["figure"]), None)
     shown = entry is not None and entry["name"] in content.embedded
     basis = finding["basis"] or (entry["basis"] if entry else None)

@@ -22,7 +22,8 @@ MAX_ROWS: Final = 200_000
 MAX_CELLS: Final = 4_000_000
 # Digits that are kept of a number, where no digit that the page shows depends on further ones.
 _DIGITS: Final = 6
-_NOT_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+# Numbers that JavaScript writes in another way, or JSON would lose.
+_SPECIAL: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "-0": "-0.0"}
 
 
 def write_table_scripts(folder: ReportFolder, tables: Iterable[Mapping[str, Any]]) -> dict[str, int]:
@@ -121,9 +122,11 @@ def _float(value: float | None) -> str:
     if value is None:
         return "null"
     short = f"{value:.{_DIGITS}g}"
+    if short in _SPECIAL:
+        return _SPECIAL[short]
     if -1e4 < value < 1e4 and short[-1] != "5" and "e" not in short:  # no tie of four digits, which most are not
         return short
-    return _NOT_FINITE.get(short) or (short if number(float(short)) == number(value) else repr(value))
+    return short if number(float(short)) == number(value) else repr(value)
 
 
 def _object(**items: Any) -> str:

@@ -3,6 +3,7 @@
 from filtercrawl.api.analysis import (
     Analysis,
     AnalysisOptions,
+    CitedRows,
     DatasetView,
     Estimate,
     Figure,
@@ -75,6 +76,7 @@ __all__ = [
     "CheckpointContent",
     "CheckpointError",
     "CheckpointMetadata",
+    "CitedRows",
     "Command",
     "ComputedWeight",
     "Convolution",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -13,6 +14,17 @@ _SIMILAR: Final = 0.6
 def escape_control(text: object) -> str:
     """Return text with every character that is not printable replaced, so that a terminal can show it."""
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+
+
+def shorten(text: str, length: int) -> str:
+    """Return text of at most `length` characters, with the middle left out where it is longer."""
+    head = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def shorten_words(text: str, length: int = 60) -> str:
+    """Return text with words of more than `length` characters shortened, as names of models may be."""
+    return re.sub(r"\S+", lambda word: shorten(word[0], length), text)
 
 
 def format_count(number: float) -> str:

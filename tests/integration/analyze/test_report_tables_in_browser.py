@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from filtercrawl.api.analysis import Finding, Result, ResultTable
+from filtercrawl.api.analysis import CitedRows, Finding, Result, ResultTable
 from filtercrawl_analysis.report.sanitize import sanitize
 from filtercrawl_analysis.report.table_view import cell
 from support.browser import find_browser, open_browser
@@ -51,7 +51,12 @@ def layers() -> pa.Table:
 
 
 def write(root: Path) -> Path:
-    finding = Finding(text="Layer 700 has a strange license.", table="layers", row=700)
+    cited = (
+        CitedRows(table="layers", where={"verdict": "too small", "model_id": "local/net3.pt"}),
+        CitedRows(table="layers", where={"license": HOSTILE}),
+        CitedRows(table="layers", where={"depthwise": True, "n_kernels": int(NUMBERS[8]) * 3}),
+    )
+    finding = Finding(text="Layer 700 has a strange license.", table="layers", row=700, cited_rows=cited)
     return write_small_report(
         root, Result(tables=(ResultTable(name="layers", title="All layers", rows=layers()),), findings=(finding,))
     )
@@ -194,7 +199,7 @@ def test_a_view_is_in_the_address_and_comes_back_from_it(page: Page, browser: Br
 
 def test_a_finding_leads_to_a_row_far_below_those_of_the_page(page: Page, report: Path) -> None:
     page.goto(report.as_uri())
-    page.locator("article a.cited").click()
+    page.locator("article a.cited[href^='#row']").click()
     row = page.locator("#row-layers-701.marked")
     row.wait_for()
     assert row.is_visible()
@@ -202,6 +207,31 @@ def test_a_finding_leads_to_a_row_far_below_those_of_the_page(page: Page, report
     assert shown[:3] == [sanitize(HOSTILE), "license 2", "license 0"]
     assert not {"\u2028", "\u202e"} & set("".join(shown))
     assert page.get_by_text("Rows 701 to 800").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("link", "found"),
+    [
+        ("25 rows of “All layers”: too small, local/net3.pt", [f"conv{i}.weight" for i in range(2, 100, 4)]),
+        ("1 row of “All layers”: </script>", ["conv0.weight"]),
+        ("1 row of “All layers”: depthwise", ["conv8.weight"]),
+    ],
+)
+def test_a_finding_leads_to_all_rows_that_it_counts(page: Page, report: Path, link: str, found: list[str]) -> None:
+    page.goto(report.as_uri())
+    page.locator("article a.cited", has_text=link).click()
+    page.get_by_text(f"{len(found)} of {ROWS} rows", exact=True).wait_for()
+    assert column(page, "layer_id") == found
+    assert "#table-layers?filter=" in page.url
+    page.locator("#table-layers > summary").click()
+    page.locator("article a.cited", has_text=link).click()
+    assert page.locator("#table-layers").get_attribute("open") is not None
+    page.get_by_label("Filter rows").fill("net5")  # and again to what the link says
+    page.locator("article a.cited[href^='#row']").click()
+    page.locator(".marked").wait_for()
+    page.locator("article a.cited", has_text=link).click()
+    page.get_by_text(f"{len(found)} of {ROWS} rows", exact=True).wait_for()
+    assert column(page, "layer_id") == found
 
 
 def test_without_its_file_a_table_has_the_rows_of_the_page_and_says_so(browser: Browser, tmp_path: Path) -> None:
@@ -216,7 +246,7 @@ def test_without_its_file_a_table_has_the_rows_of_the_page_and_says_so(browser: 
     sort_by(page, "n_kernels")
     first = [value for value in layers()["n_kernels"].to_pylist()[:200] if value is not None]
     assert numbers(page) == sorted([*first, int(NUMBERS[700]) * 3])[:DRAWN]
-    page.locator("article a.cited").click()
+    page.locator("article a.cited[href^='#row']").click()
     page.locator("#row-layers-701.marked").wait_for()
     page.close()
 

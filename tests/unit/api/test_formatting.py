@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from filtercrawl.api.formatting import unknown_column, verb
+from filtercrawl.api.formatting import shorten, shorten_words, unknown_column, verb
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,19 @@ def test_of_many_columns_the_nearest_are_named(name: str, said: str) -> None:
 
 def test_verbs_agree_with_their_number() -> None:
     assert [verb(number, "is", "are") for number in (0, 1, 2)] == ["are", "is", "are"]
+
+
+@given(st.text(), st.integers(3, 40))
+def test_shortened_text_keeps_its_ends(text: str, length: int) -> None:
+    short = shorten(text, length)
+    assert len(short) == min(len(text), length)
+    if len(text) > length:
+        middle = (length - 1) // 2
+        assert short[middle] == "…"
+        assert text.startswith(short[:middle])
+        assert text.endswith(short[middle + 1 :])
+
+
+def test_long_words_are_shortened_and_others_stay() -> None:
+    name = "local/" + "a" * 200 + ".pt"
+    assert shorten_words(f"1 of 2 layers:  {name} (3)", 20) == "1 of 2 layers:  local/aaa…aaaaaaa.pt (3)"

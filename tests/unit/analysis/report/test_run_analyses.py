@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from filtercrawl.api.analysis import DatasetView, Estimate, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl.api.analysis import CitedRows, DatasetView, Estimate, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl_analysis.analyses.registry import LazyAnalysis
 from filtercrawl_analysis.report.result_validation import validate_result
 from filtercrawl_analysis.report.run_analyses import result_summary, select_analyses
@@ -61,6 +61,14 @@ def test_counts_of_a_result() -> None:
     assert result_summary(Result(tables=(table("a"),), figures=(figure("f", "a"),))) == "1 table, 1 figure"
 
 
+def cites(where: Any, table: str = "a") -> Result:
+    rows = pa.table({"n": [1, None], "flag": [True, False], "text": ["x", "y"]})
+    cited = CitedRows(table=table, where=where)
+    return Result(
+        tables=(ResultTable(name="a", title="T", rows=rows),), findings=(Finding(text="A.", cited_rows=(cited,)),)
+    )
+
+
 @pytest.mark.parametrize(
     ("result", "problem"),
     [
@@ -98,6 +106,17 @@ def test_counts_of_a_result() -> None:
         (Result(findings=(Finding(text=b"A"),)), "gives bytes as the text of a finding"),  # type: ignore[arg-type]
         (Result(findings=(Finding(text="A.", columns=(1,)),)), "gives int as a column of a finding"),  # type: ignore[arg-type]
         (Result(findings=(Finding(text="A.", estimate=Estimate(label=None, value=1)),)), "as the label of an estimate"),  # type: ignore[arg-type]
+        (cites(where={"n": 1}), None),
+        (cites(where={"n": 1, "flag": True, "text": "x"}), None),
+        (cites(table="gone", where={"n": 1}), "cites rows of the table 'gone', which is not there"),
+        (cites(where={"m": 1}), "by the column 'm', which is not there"),
+        (cites(where={"n": 2}), "by {'n': 2}, which no row has"),
+        (cites(where={"n": True}), "by {'n': True}, which no row has"),
+        (cites(where={"text": 1}), "which no row has"),
+        (cites(where={}), "by {}, which no row has"),
+        (cites(where={"text": ""}), "whose 'text' is '', which no filter can find"),
+        (cites(where={"n": 1.5}), "whose 'n' is 1.5, which no filter can find"),
+        (Result(findings=(Finding(text="A.", cited_rows=("t",)),)), "gives str among the rows"),  # type: ignore[arg-type]
         (Result(note=None), "gives NoneType as the note"),  # type: ignore[arg-type]
         (Result(tables=(ResultTable(name="a", title=b"T", rows=ROWS),)), "gives bytes as the title of 'a'"),  # type: ignore[arg-type]
         (

@@ -19,32 +19,29 @@ const testsOf = (filter, table, heads) => {
 };
 
 const condition = (column, operator, operand) => {
-  const wanted = operand.toLowerCase();
-  if (operator === "=") return operand === "" ? row => !column.isKnown(row) : equals(column, wanted);
-  if (operator === ":") return contains(column, wanted);
+  if (operator === "=") return operand === "" ? row => !column.isKnown(row) : equals(column, operand);
+  if (operator === ":") return contains(column, operand.toLowerCase());
   const bound = Number(operand);
   const compare = { "<": a => a < bound, "<=": a => a <= bound, ">": a => a > bound, ">=": a => a >= bound }[operator];
   return column.numeric && operand !== "" ? row => column.isKnown(row) && compare(column.values[row]) : () => false;
 };
 
 const equals = (column, wanted) => {
-  if (column.full) {
-    const short = inWords(column, word => word === wanted);
-    return row => short(row) || column.full(row).toLowerCase() === wanted;
-  }
-  if (!column.numeric) return inWords(column, word => word === wanted);
-  const number = wanted === "" ? NaN : Number(wanted.replaceAll(",", ""));
+  const isWord = column.numeric ? null : inWords(column, word => word === wanted);
+  if (column.full) return row => isWord(row) || column.full(row) === wanted;
+  if (isWord) return isWord;
+  const number = Number(wanted.replaceAll(",", ""));
   return row => column.values[row] === number || column.text(row) === wanted;
 };
 
 const contains = (column, wanted) => {
   if (column.numeric) return row => column.text(row).includes(wanted);
-  return inWords(column, word => word.includes(wanted));
+  return inWords(column, word => word.toLowerCase().includes(wanted));
 };
 
 // Whether the word of a row passes a test, which is made once for each distinct word.
 const inWords = (column, test) => {
-  const passed = Uint8Array.from(column.words, word => test(word.toLowerCase()));
+  const passed = Uint8Array.from(column.words, word => test(word));
   return row => passed[column.codes[row]] === 1;
 };
 

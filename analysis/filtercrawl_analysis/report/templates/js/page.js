@@ -28,5 +28,10 @@ const openTarget = () => {
   target.scrollIntoView({ block: "start" });
 };
 addEventListener("hashchange", openTarget);
+// A link to where the address leads already changes nothing in it, but its fold may have been closed.
+addEventListener("click", event => {
+  const link = event.target.closest('a[href^="#"]');
+  if (link?.hash && link.hash === location.hash) openTarget();
+});
 addEventListener("beforeprint", () => document.querySelectorAll("details.analysis").forEach(fold => (fold.open = true)));
 openTarget();
