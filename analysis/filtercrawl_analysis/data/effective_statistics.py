@@ -118,6 +118,8 @@ class EffectiveStatistics:
         folder = self._stored.folder / HIDDEN
         try:
             return _opened(folder / _FILE if may_write(folder) else ":memory:")
+        except sqlite3.OperationalError:  # another process has it
+            return _opened(":memory:")
         except sqlite3.DatabaseError:  # damaged: it holds nothing that cannot be computed again
             (folder / _FILE).unlink(missing_ok=True)
             return _opened(folder / _FILE)

@@ -121,6 +121,21 @@ def test_what_was_computed_is_kept_and_made_again_where_it_is_lost(folder: Path)
     assert FolderDatasetView(folder, OPTIONS).sketches(digests).equals(sketches)
 
 
+@pytest.mark.exhaustive  # waits for the lock
+def test_a_file_that_another_process_has_is_not_deleted(folder: Path) -> None:
+    view = FolderDatasetView(folder, OPTIONS)
+    digests = view.index["layer_sha256"].to_pylist()
+    sketches = view.sketches(digests)
+    path = folder / ".filtercrawl/effective.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        kept, file = sorted(database.execute("SELECT * FROM layers")), path.stat().st_ino
+        database.execute("BEGIN EXCLUSIVE")
+        assert FolderDatasetView(folder, OPTIONS).sketches(digests).equals(sketches)
+        database.execute("ROLLBACK")
+        assert sorted(database.execute("SELECT * FROM layers")) == kept
+    assert path.stat().st_ino == file
+
+
 def test_statistics_of_layers_that_are_gone_and_of_older_methods_are_deleted(folder: Path) -> None:
     digests = FolderDatasetView(folder, OPTIONS).index["layer_sha256"].to_pylist()
     path = folder / ".filtercrawl/effective.sqlite"
