@@ -26,6 +26,7 @@ from filtercrawl_publish.publishing import (
     publish_version,
     rollback_version,
 )
+from filtercrawl_publish.publishing.space import known_space
 from filtercrawl_publish.releasing.report import ReleaseReport
 from filtercrawl_publish.releasing.request import prepare_release
 from filtercrawl_publish.releasing.withdraw import WithdrawResult, withdraw_from_folder, withdraw_from_repository
@@ -232,7 +233,7 @@ def rollback(
     """
     settings = resolve({})
     target = open_head(repository, network(settings.network))
-    space = settings.publish.space if target.hub_id else None
+    space = known_space(target, settings.publish.space)
     with open_progress(progress, "publishing") as watch:
         return rollback_version(target, version, PublishOptions(version=new_version, space=space, progress=watch))
 

@@ -23,6 +23,8 @@ datasets:
 
 The kernels of [{repo_id}](https://huggingface.co/datasets/{repo_id}), written by `filtercrawl explore`.
 """
+_CARD: Final = "README.md"
+_STATIC: Final = "sdk: static"
 # Where the Hub redirects requests for files.
 _HUB_STORAGE: Final = "https://*.hf.co"
 
@@ -72,11 +74,14 @@ def write_space(config: PageConfig, out: Path) -> Path:
         out: The folder to write; files of the same names are replaced.
 
     Raises:
-        UsageError: The folder cannot be written.
+        UsageError: The folder cannot be written, or holds the card of something else, such as a dataset.
     """
+    card = out / _CARD
+    if card.is_file() and _STATIC not in card.read_text("utf-8", errors="replace"):
+        raise UsageError(f"{card}: is not the card of a static Space, and would be replaced; choose another --out")
     index = write_static_page(config, out)
     try:
-        (out / "README.md").write_text(_SPACE_CARD.format(repo_id=config.name), "utf-8")
+        card.write_text(_SPACE_CARD.format(repo_id=config.name), "utf-8")
     except OSError as error:
         raise _unwritable(out, error) from error
     return index

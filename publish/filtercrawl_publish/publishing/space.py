@@ -19,11 +19,13 @@ from filtercrawl_publish.repository.base import CommitOperations, Repository, Re
 from filtercrawl_publish.repository.hub import HubRepository
 from filtercrawl_publish.repository.open import is_hub_id
 
-__all__ = ["choose_space", "update_space"]
+__all__ = ["choose_space", "known_space", "update_space"]
 
 _AUTO: Final = "auto"
 # What a static Space is created with.
 _INITIAL_FILES: Final = frozenset({".gitattributes", "README.md", "index.html", "style.css"})
+# The owner of a Space may change its card: title, colors and text.
+_CARD: Final = "README.md"
 # Of these folders of a Space all files are the page's, so those of an older page are deleted.
 _PAGE_FOLDERS: Final = ("js/", "vendor/")
 
@@ -50,6 +52,30 @@ def choose_space(repository: Repository, setting: str | None) -> str | None:
     if not is_hub_id(setting):
         raise UsageError(f"{setting!r} is not a Space: expected `org/name`, or `auto` for the name of the dataset")
     return setting
+
+
+def known_space(repository: Repository, setting: str | None) -> str | None:
+    """Return the setting for what takes a version back: else the page of the last version would go on showing it.
+
+    Args:
+        repository: The dataset repository; a folder has no Space.
+        setting: What the settings say; None for the Space that the change log of the last version names.
+
+    Raises:
+        NetworkError: The Hub could not be reached.
+    """
+    if repository.hub_id is None:
+        return None
+    if setting is not None:
+        return setting
+    head = repository.head()
+    if head is None or manifest.CHANGES not in repository.files(head):
+        return None
+    try:
+        space = json.loads(repository.read(manifest.CHANGES, head)).get("space")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return space if isinstance(space, str) and is_hub_id(space) else None
 
 
 def update_space(
@@ -108,12 +134,18 @@ def _update(
         )
     head = space.head()
     present = space.files(head) if head is not None else {}
-    if head is not None and not options.replace:
-        _check_overwrite(space, head, present, repository.id)
+    shown = _shown_dataset(space, head, present)
+    if shown != repository.id and not options.replace and not present.keys() <= _INITIAL_FILES:
+        raise PolicyError(
+            f"{space.id} holds something else than the explorer of {repository.id}; name another Space by --space, or "
+            "overwrite this one with --replace"
+        )
     with TemporaryDirectory(prefix="filtercrawl-") as temporary:
         folder = Path(temporary)
         sizes = _file_sizes(repository, commit) if commit is not None else {}
         write_space(hub_config(repository.id, commit or "", readable(sizes)), folder)
+        if shown == repository.id and _CARD in present:
+            (folder / _CARD).unlink()
         operations = _compare(folder, present)
         files = len(operations.add) + len(operations.delete)
         if not operations:
@@ -125,21 +157,15 @@ def _update(
     return SpaceResult(id=space.id, outcome="updated", files=files)
 
 
-def _check_overwrite(space: HubRepository, head: str, present: Mapping[str, RepositoryFile], repo_id: str) -> None:
-    """Check that the Space is new, or shows this dataset."""
-    if present.keys() <= _INITIAL_FILES:
-        return
-    shown = None
-    if CONFIG in present:
-        try:
-            shown = json.loads(space.read(CONFIG, head)).get("name")
-        except (ValueError, AttributeError, RecursionError):
-            shown = None
-    if shown != repo_id:
-        raise PolicyError(
-            f"{space.id} holds something else than the explorer of {repo_id}; name another Space by --space, or "
-            "overwrite this one with --replace"
-        )
+def _shown_dataset(space: HubRepository, head: str | None, present: Mapping[str, RepositoryFile]) -> str | None:
+    """Return the dataset whose explorer a Space holds; None where it holds something else."""
+    if head is None or CONFIG not in present:
+        return None
+    try:
+        name = json.loads(space.read(CONFIG, head)).get("name")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _file_sizes(repository: HubRepository, commit: str) -> dict[str, int]:

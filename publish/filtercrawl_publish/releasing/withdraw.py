@@ -20,7 +20,7 @@ from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
 from filtercrawl_publish.publishing.publish import publish_version
 from filtercrawl_publish.publishing.purge import plan_purge, purge_history
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
-from filtercrawl_publish.publishing.space import update_space
+from filtercrawl_publish.publishing.space import known_space, update_space
 from filtercrawl_publish.releasing.restore import restore_version
 from filtercrawl_publish.repository.open import open_head
 
@@ -199,7 +199,7 @@ def withdraw_from_repository(
         result = withdraw_from_folder(models, reason, settings, store, repository.id)
         options = PublishOptions(
             sign_key=settings.publish.sign_key,
-            space=settings.publish.space if repository.hub_id else None,
+            space=known_space(repository, settings.publish.space),
             progress=progress,
         )
         published = publish_version(dataset, repository, options)

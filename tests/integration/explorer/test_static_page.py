@@ -98,14 +98,14 @@ def hub(viewed_dataset: Path) -> Iterator[HubServer]:
         yield server
 
 
-def explore(hub: HubServer, home: Path, *arguments: str) -> str:
-    """Run the command with this Hub and a cache of its own."""
+def explore(hub: HubServer, home: Path, *arguments: str, fails: bool = False) -> str:
+    """Run the command with this Hub and a cache of its own; returns its output, or its error."""
     environment = {name: value for name, value in os.environ.items() if "OFFLINE" not in name}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home / "hf"), "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-m", "filtercrawl", "explore", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert (done.returncode != 0) == fails, done.stderr
+    return " ".join(done.stderr.split()) if fails else done.stdout
 
 
 def test_a_static_space_reads_a_repository_by_ranges(
@@ -115,6 +115,12 @@ def test_a_static_space_reads_a_repository_by_ranges(
     assert explore(hub, tmp_path, "--dataset", f"hub:{REPO}", "--out", str(out)).strip() == str(out / "index.html")
     card = yaml.safe_load((out / "README.md").read_text().split("---")[1])
     assert (card["sdk"], card["datasets"]) == ("static", [REPO])
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    (dataset / "README.md").write_text("mine")
+    refused = explore(hub, tmp_path, "--dataset", f"hub:{REPO}", "--out", str(dataset), fails=True)
+    assert f"{dataset / 'README.md'}: is not the card of a static Space" in refused
+    assert [path.name for path in dataset.iterdir()] == ["README.md"]
     html = (out / "index.html").read_text()
     assert f"connect-src 'self' {hub.url} https://*.hf.co;" in html
     # The storage of this Hub is on another port, which its name does not tell.

@@ -24,7 +24,7 @@ from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_analysis.explorer.page import page_files
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
-from filtercrawl_publish.publishing.space import choose_space, update_space
+from filtercrawl_publish.publishing.space import choose_space, known_space, update_space
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import Fault, HubServer, sha256
@@ -117,12 +117,13 @@ def test_the_next_version_changes_what_differs_only(hub: HubServer, commit: str)
 
 def test_files_of_an_older_page_go_and_those_of_the_owner_stay(hub: HubServer, commit: str) -> None:
     updated(commit)
-    others = {"js/views/old.js": b"old", "LICENSE": b"mine"}
+    others = {"js/views/old.js": b"old", "LICENSE": b"mine", "README.md": b"---\nsdk: static\n---\nmine\n"}
     hub.append(hub.spaces[REPO], {**space_files(hub), **others}, "by hand")
     result = updated(commit)
     assert (result.outcome, result.files) == ("updated", 1)
     assert "js/views/old.js" not in space_files(hub)
     assert space_files(hub)["LICENSE"] == b"mine"
+    assert space_files(hub)["README.md"] == others["README.md"]
 
 
 def test_a_dry_run_counts_and_sends_nothing(hub: HubServer, commit: str) -> None:
@@ -196,6 +197,31 @@ def test_a_folder_has_no_space(tmp_path: Path) -> None:
     assert choose_space(opened(str(tmp_path)), None) is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        (b'{"space": "org/view"}', "org/view"),
+        (b'{"space": null}', None),
+        (b'{"space": "../view"}', None),
+        (b'{"space": ["org/view"]}', None),
+        (b"[]", None),
+        (b"{", None),
+        (None, None),
+    ],
+)
+def test_the_space_of_the_last_version_is_known(hub: HubServer, commit: str, changes: bytes | None, known: str) -> None:
+    if changes is not None:
+        hub.append(hub.datasets[REPO], {**hub.datasets[REPO].head.files, "changes.json": changes}, "Release v2")
+    assert known_space(opened(), None) == known
+    assert known_space(opened(), "auto") == "auto"
+
+
+def test_a_folder_and_a_repository_without_versions_have_no_known_space(hub: HubServer, tmp_path: Path) -> None:
+    assert known_space(opened(), None) is None
+    assert known_space(opened(str(tmp_path)), None) is None
+    assert known_space(opened(str(tmp_path)), "auto") is None
+
+
 def run(plugins: Plugins, *arguments: str) -> tuple[dict[str, Any], str]:
     """Run a command; returns its JSON and what it wrote to stderr."""
     found = CliRunner().invoke(build(plugins), [*arguments, "--json"])
@@ -248,16 +274,17 @@ def test_publish_with_a_space(
 
 @pytest.mark.exhaustive
 def test_the_space_follows_a_rollback_and_a_withdrawal(
-    hub: HubServer, plugins: Plugins, run_sync: Sync, dataset: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, plugins: Plugins, run_sync: Sync, dataset: Path, zoo: Path
 ) -> None:
+    """Of `--space` of the last version too, which is in no settings."""
+
     def shown() -> str:
         return str(json.loads(space_files(hub)["config.json"])["location"]).removeprefix(f"{REPO}@")
 
-    monkeypatch.setenv("FILTERCRAWL_SPACE", "auto")
     for version, seed in (("v1", 1), ("v2", 2)):
         put(zoo / f"{version}.safetensors", state(seed))
         run_sync()
-        run(plugins, "publish", REPO, "--dataset", str(dataset), "--version", version)
+        run(plugins, "publish", REPO, "--dataset", str(dataset), "--version", version, "--space", "auto")
     repo = hub.datasets[REPO]
     assert shown() == repo.tags["v2"]
     back, _ = run(plugins, "rollback", REPO, "v1", "--version", "v3")
