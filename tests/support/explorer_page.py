@@ -93,6 +93,19 @@ def counts_of(rows: Any) -> tuple[int, int, int]:
     return len(rows), int(rows.n_kernels.sum()), int(rows.model_id.nunique())
 
 
+def axe_violations(page: Page) -> list[str]:
+    """Return what axe-core finds that is serious or critical."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
 def distinct_colors(page: Page, selector: str) -> int:
     """Return how many colors the first canvas of a selector shows."""
     colors: int = page.locator(selector).first.evaluate(

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from support.explorer_page import PHONE, PageOpener
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
+from support.explorer_page import PHONE, PageOpener, axe_violations
 
 # View -> query, and what is on the page when it is complete.
 VIEWS = {
@@ -30,16 +24,6 @@ def view(request: pytest.FixtureRequest) -> tuple[str, str]:
     return VIEWS[request.param]
 
 
-def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{rule['id']}: {node['html'][:200]}"
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-        for node in rule["nodes"]
-    ]
-
-
 def test_axe_finds_nothing_serious_and_nothing_is_wider_than_a_phone(
     open_page: PageOpener, view: tuple[str, str]
 ) -> None:
@@ -47,10 +31,10 @@ def test_axe_finds_nothing_serious_and_nothing_is_wider_than_a_phone(
     page = open_page(query)
     expect(page.locator(complete).first).to_be_visible()
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
-    assert violations(page) == []
+    assert axe_violations(page) == []
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     page.emulate_media(color_scheme="dark")
-    assert violations(page) == []
+    assert axe_violations(page) == []
     for scrolled in ("html", "dialog[open]"):
         widths = page.locator(scrolled).evaluate_all("found => found.map(node => node.scrollWidth)")
         assert all(width <= PHONE[0] for width in widths)

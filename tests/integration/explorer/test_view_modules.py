@@ -131,6 +131,32 @@ def test_the_id_of_a_kernel_is_taken_apart_from_its_end(call: Call) -> None:
     assert call("format.js", "parseKernelId", "a/b#c") is None
 
 
+@pytest.mark.parametrize(
+    ("rank", "models", "words"),
+    [
+        (1, 14, "the farthest of 14 models"),
+        (2, 14, "2nd farthest of 14 models"),
+        (3, 14, "3rd farthest of 14 models"),
+        (11, 14, "11th farthest of 14 models"),
+        (14, 14, "the nearest of 14 models"),
+        (1021, 1200, "1021st farthest of 1,200 models"),
+        (1, 2, "from the only other model"),
+    ],
+)
+def test_the_place_of_a_model_in_its_family_is_said_in_words(call: Call, rank: int, models: int, words: str) -> None:
+    row = {"distance": 0.1234, "rank": rank, "models": models}
+    assert call("family.js", "placeInWords", row) == f"0.12{' ' if models == 2 else ', '}{words}"
+
+
+def test_a_verdict_on_a_model_is_a_sentence(call: Call) -> None:
+    def said(verdict: str, q: float | None, note: str | None) -> Any:
+        return call("family.js", "verdictInWords", {"verdict": verdict, "q": q, "note": note})
+
+    assert said("differs", 0.0123, None).endswith("explains, q = 0.012.")
+    assert said("no difference found", 0.5, "x") == "No difference from its family was found, q = 0.5 (x)."
+    assert said("too little to tell", None, "9 models") == "Too little to tell whether it differs (9 models)."
+
+
 def test_groups_that_differ_in_one_column_are_a_pair(call: Call) -> None:
     one = [["family", "resnet"], ["kernel", "3x3"]]
     other = [["kernel", "3x3"], ["family", "vgg"]]

@@ -57,3 +57,8 @@ export function parseKernelId(id) {
   const parts = /^(.*):(\d+):(\d+)$/s.exec(id);
   return parts && { layerId: parts[1], out: Number(parts[2]), in: Number(parts[3]) };
 }
+
+/** A number in two significant digits: "0.65". */
+export function rounded(value) {
+  return value === null ? format(value) : format(Number(value.toPrecision(2)));
+}

@@ -40,6 +40,11 @@ export function formatGroup(conditions) {
   return new URLSearchParams(conditions).toString() || null;
 }
 
+/** The changes of the address that compare a model with all layers of a value in a column, such as its family. */
+export function compareWith(id, column, value) {
+  return { view: "compare", model: null, a: formatGroup([["model_id", id]]), b: formatGroup([[column, value]]) };
+}
+
 /** A name for people: "resnet, tenth of depth 1". `labelOf` names a column where a value alone would not tell it. */
 export function groupName(conditions, labelOf) {
   const isClear = (value) => value && !["true", "false"].includes(value) && Number.isNaN(Number(value));

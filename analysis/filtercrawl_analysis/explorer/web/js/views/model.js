@@ -3,8 +3,9 @@
 import { factList, h, viewLink } from "./elements.js";
 import { format, layerTitle, plural } from "../dom.js";
 import { bytes, names, text } from "./format.js";
-import { formatGroup } from "./groups.js";
+import { compareWith } from "./groups.js";
 import { depthLines } from "./depth_lines.js";
+import { familyDistance } from "./family.js";
 import { familyDrift, relatedModels } from "./relatives.js";
 import { stripList, Strips } from "./strip.js";
 import { verdictOf } from "./verdict.js";
@@ -112,6 +113,7 @@ class ModelView {
           : h("p", { class: "note" }, "None of its layers has kernels that are stored."),
       ),
       await relatedModels(this, id),
+      await familyDistance(this, id, family),
       await familyDrift(this.store, family),
     ];
   }
@@ -119,8 +121,7 @@ class ModelView {
   /** A link to the comparison of a model with all layers of its family or architecture; null where that is unknown. */
   groupLink(id, [column, value]) {
     if (value === null) return null;
-    const groups = { a: formatGroup([["model_id", id]]), b: formatGroup([[column, value]]) };
-    return viewLink(this.state, { view: "compare", model: null, ...groups }, `Compare with ${value}`);
+    return viewLink(this.state, compareWith(id, column, value), `Compare with ${value}`);
   }
 
   summary(layers, stored) {
