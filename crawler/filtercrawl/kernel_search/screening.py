@@ -30,6 +30,8 @@ _PRODUCTS_ON_CPU: Final = 1 << 19
 _PRODUCTS_ELSEWHERE: Final = 1 << 25
 _MIN_KERNELS: Final = 256
 _MAX_KERNELS: Final = 1 << 16
+# Numbers of the kernels of these products: more than a block has.
+_MAX_NUMBERS: Final = 1 << 23
 # Pairs that pass before thresholds are raised.
 MAX_PAIRS: Final = 1 << 16
 
@@ -102,8 +104,8 @@ class TorchScreen:
         self._left = torch.from_numpy(self._cuts.left).flatten(0, 1).to(query.device)
         on_cpu = query.device.type == "cpu"
         rows = len(self._left)
-        self._size = max((_PRODUCTS_ON_CPU if on_cpu else _PRODUCTS_ELSEWHERE) // rows, _MIN_KERNELS)
-        self._size = min(self._size, _MAX_KERNELS) if on_cpu else self._size
+        size = min((_PRODUCTS_ON_CPU if on_cpu else _PRODUCTS_ELSEWHERE) // rows, _MAX_NUMBERS // taps)
+        self._size = max(min(size, _MAX_KERNELS) if on_cpu else size, _MIN_KERNELS)
         self._products = torch.empty(rows * self._size, device=query.device)
         self._squares = torch.empty(self._size, taps, device=query.device)
         self._ones = torch.ones(taps, 1, device=query.device)

@@ -108,7 +108,7 @@ def stated_parents(extra: str | None) -> tuple[str, ...]:
     """Return the repositories that a card states as base models; `extra` is that column of `models`."""
     try:
         content = json.loads(extra or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     parents = content.get("parents") if isinstance(content, dict) else None
     return tuple(map(str, parents)) if isinstance(parents, list) else ()

@@ -71,7 +71,7 @@ class Population:
         if twice := [name for name, after in pairwise(ids) if name == after]:
             raise DatasetError(f"{location}: index has the layer {twice[0]} twice")
         matches = np.ones(len(layers), np.bool_)
-        unknown = _unknown(layers, asked)
+        unknown = _unknown(layers, (*asked, *(["redistributable"] if recipe.layers.redistributable else [])))
         if condition is not None:
             models = read_models(location, list(dict.fromkeys(("model_id", *condition.model_columns))))
             matches = np.array(condition.evaluate(layers, models), np.bool_)

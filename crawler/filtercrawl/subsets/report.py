@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filtercrawl.api.formatting import escape_control, format_count
+from filtercrawl.api.formatting import escape_control, format_count, format_plural
 from filtercrawl.display import html_table
 
 
@@ -45,7 +45,9 @@ class SubsetReport:
         yield f"  kernels  {format_count(kernels['kept'])} of {format_count(kernels['total'])} in the layers left"
         yield from _reasons(kernels["excluded"])
         for name, counts in self.about["splits"].items():
-            numbers = ", ".join(f"{format_count(number)} {what.replace('_', ' ')}" for what, number in counts.items())
+            numbers = ", ".join(
+                format_plural(n, what.replace("_", " ").removesuffix("s")) for what, n in counts.items()
+            )
             yield f"  {name:<10} {numbers}"
         if len(self.about["splits"]) > 1 and not self.about["kin"]["lineage"]:
             yield (

@@ -329,6 +329,12 @@ def test_a_subset_that_no_longer_fits_is_moved_away(
     assert not any(issue.where.startswith(FOLDER) for issue in verify_folder(dataset))
 
 
+def test_one_thing_is_no_things(planted: Path) -> None:
+    recipe = parse_recipe("name = 'one'\nwhere = \"model_id = 'acme/run1'\"\n[caps]\nkernels_per_layer = 1", "")
+    report = subset(recipe, planted, dry_run=True, progress=False)
+    assert "train      1 model, 1 kin group, 1 layer, 1 kernel\n" in str(report)
+
+
 def test_a_folder_of_any_name_is_read(planted: Path, tmp_path: Path) -> None:
     out = tmp_path / "Out_full.1"
     subset(parse_recipe(HEALTHY, ""), planted, out=out, progress=False)
@@ -411,6 +417,9 @@ def test_what_cannot_be_made_or_found_is_a_usage_error(planted: Path, tmp_path: 
     deep = "name = 'deep'\nwhere = 'taps > 1 and models.num_params > 1e15'\n[layers]\nrange.conv_depth = {min = 2}"
     with pytest.raises(UsageError, match=r"; unknown of every layer: conv_depth$"):
         subset(parse_recipe(deep, ""), planted, dry_run=True, progress=False)
+    unlicensed = plant(tmp_path / "unlicensed", [Net(name="one", state={"a.weight": weights(1, 4, 4, 3, 3)})])
+    with pytest.raises(UsageError, match=r"not_redistributable 1; unknown of every layer: redistributable$"):
+        subset("redistributable", unlicensed, dry_run=True, progress=False)
     with pytest.raises(UsageError, match="no file and no recipe is named 'healty-3x3'; did you mean 'healthy-3x3'"):
         subset("healty-3x3", planted, dry_run=True, progress=False)
     with pytest.raises(UsageError, match="is a folder; name a TOML file"):

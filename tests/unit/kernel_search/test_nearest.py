@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.kernel_search import Candidates, Query, Similarity
+from filtercrawl.kernel_search.screening import TorchScreen
 from filtercrawl.load.kernel_numbers import KernelBlock
 from support.nearest_reference import (
     CHANGES,
@@ -115,6 +116,16 @@ def test_what_the_caller_has_set_for_its_training_does_not_count() -> None:
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (7, 7), (31, 31), (3, 31, 31)])
+@pytest.mark.parametrize("n", [1, 256])
+def test_memory_of_a_device_does_not_grow_with_the_kernels(size: tuple[int, ...], n: int) -> None:
+    """Tensors on the device `meta` have a size and no memory; a GPU is treated as it is."""
+    query = Query(kernels=torch.ones(n, *size), similarity=Similarity(), k=5, device=torch.device("meta"))
+    held = [value.nbytes for value in vars(TorchScreen(query)).values() if torch.is_tensor(value)]
+    assert len(held) > 2
+    assert sum(held) < 200_000_000
 
 
 def test_unknown_names_are_refused() -> None:

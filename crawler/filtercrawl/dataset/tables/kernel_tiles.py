@@ -14,7 +14,7 @@ _STEPS: Final = 41
 SEPARATOR: Final = _STEPS
 _SLICE: Final = _STEPS + 1
 _NONFINITE: Final = _STEPS + 2
-# Blue and orange stay apart for every common kind of colour blindness.
+# Blue and orange stay apart for every common kind of color blindness.
 _ANCHORS: Final = np.array([(13, 43, 100), (70, 130, 195), (247, 247, 247), (238, 145, 65), (125, 45, 5)])
 _OTHERS: Final = ((90, 90, 90), (170, 170, 170), (20, 160, 60))
 # Beyond the colors: the page is seen through it.
@@ -37,9 +37,9 @@ def encode_png(canvas: NDArray[np.uint8], *, transparent: bool = False) -> bytes
         transparent: Whether `TRANSPARENT` is among them.
     """
     steps = np.linspace(0, len(_ANCHORS) - 1, _STEPS)
-    colours = np.stack([np.interp(steps, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=1)
+    colors = np.stack([np.interp(steps, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=1)
     others = (*_OTHERS, (128, 128, 128)) if transparent else _OTHERS
-    palette = np.concatenate([np.rint(colours), others]).astype(np.uint8)
+    palette = np.concatenate([np.rint(colors), others]).astype(np.uint8)
     picture = Image.fromarray(canvas)
     picture.putpalette(palette.tobytes())
     file = io.BytesIO()

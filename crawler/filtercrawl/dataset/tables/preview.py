@@ -96,7 +96,7 @@ def render_layer(values: NDArray[np.float32], kernel_size: Sequence[int]) -> byt
 
 
 def _fitting(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Average neighbouring taps until a kernel is small enough, then leave out kernels; [k, *kernel_size]."""
+    """Average neighboring taps until a kernel is small enough, then leave out kernels; [k, *kernel_size]."""
     with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN as well
         fitting = kernels.astype(np.float64)
     for axis, (size, limit) in enumerate(zip(kernels.shape[1:], _limits(kernels.shape[1:]), strict=True), 1):
