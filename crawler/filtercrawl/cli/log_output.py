@@ -24,6 +24,9 @@ _HIDDEN: Final = "(hidden)"
 _SHORTEST_TOKEN: Final = 4
 # Extra fields of records about what the progress display and the summary of a run show as well.
 _SHOWN_BY_PROGRESS: Final = ("checkpoint", "selector")
+# Where huggingface_hub tells of each retry, and how it begins where it waits for the Hub's limit, which takes minutes.
+_HUB_RETRIES: Final = "huggingface_hub.utils._http"
+_RATE_LIMITED: Final = "Rate limited"
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -153,22 +156,27 @@ class StderrHandler(logging.Handler):
         shown = record.levelno == logging.WARNING and any(hasattr(record, name) for name in _SHOWN_BY_PROGRESS)
         if shown and self.lowest == logging.WARNING:
             return False
+        if record.name == _HUB_RETRIES and not str(record.msg).startswith(_RATE_LIMITED):
+            return self.lowest == logging.DEBUG
         ours = record.name.partition(".")[0].startswith("filtercrawl")
         return record.levelno >= (self.lowest if ours else logging.WARNING)
 
 
 def configure_logging(log_format: LogFormat = LogFormat.TEXT, *, verbose: bool = False) -> None:
     """Send the log records of this process to stderr, in place of what an earlier call configured."""
-    # Its warnings tell of each retry, and its own handler would write them beside ours, unredacted. It reads this when
-    # it is imported, which takes too long to do here.
+    # The handler of huggingface_hub would write its warnings beside ours, unredacted. It reads this when imported,
+    # which takes too long to do here.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        if isinstance(handler, StderrHandler):
-            root.removeHandler(handler)
+    retries = logging.getLogger(_HUB_RETRIES)
+    retries.setLevel(logging.WARNING)
+    retries.propagate = False
     handler = StderrHandler(log_format, verbose=verbose)
-    root.addHandler(handler)
-    root.setLevel(handler.lowest)
+    for log in (logging.getLogger(), retries):
+        for earlier in list(log.handlers):
+            if isinstance(earlier, StderrHandler):
+                log.removeHandler(earlier)
+        log.addHandler(handler)
+    logging.getLogger().setLevel(handler.lowest)
 
 
 def logs_json() -> bool:

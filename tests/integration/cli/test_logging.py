@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from safetensors.torch import save
 from typer.testing import CliRunner
 
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
+from filtercrawl.cli.log_output import configure_logging
+from filtercrawl.transport import hub
 from support.http_server import Answer, Asked, Fault, FileServer
 from support.zoo_files import put, state
 
@@ -121,3 +124,26 @@ def test_every_command_has_the_options(plugins: Plugins) -> None:
         text = CliRunner().invoke(build(plugins), [*words, "--help"]).stdout
         assert "--log-format" in text
         assert "--verbose" in text
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_wait_for_the_limit_of_the_hub_is_told_and_other_retries_are_details(
+    capsys: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    answers = [Answer(status=429, headers={"Retry-After": "0"}), Answer(status=503), Answer(body=b"ok")]
+    configure_logging(verbose=verbose)
+    import huggingface_hub
+    from huggingface_hub.utils import http_backoff
+
+    with FileServer() as server, hub.restored_hub_client():
+        server.on("/file", lambda _: answers.pop(0))
+        huggingface_hub.set_client_factory(
+            httpx2.Client
+        )  # the library's own refuses to work in tests, which are offline
+        assert http_backoff("GET", f"{server.url}/file?X-Amz-Signature={SIGNATURE}", base_wait_time=0).text == "ok"
+    lines = capsys.readouterr().err.splitlines()
+    told = [line for line in lines if "Rate limited. Waiting 1.0s" in line]
+    assert len(told) == 1
+    assert verbose or lines == told
+    assert any("503" in line for line in lines) == verbose
+    assert SIGNATURE not in "".join(lines)
