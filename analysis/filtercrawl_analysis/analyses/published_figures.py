@@ -60,9 +60,10 @@ def published_figures(layers: pa.Table, rows: Sequence[Row], models: pa.Table) -
             name="published_entropy",
             title="Variance entropy and sparsity of models",
             caption="One mark per model, the mean over its layers of 3x3 kernels; color and shape show the families "
-            "with the most models. The hatched area is where the paper calls a layer degenerate for low entropy and "
-            "many dead kernels; that for high entropy depends on the number of kernels. The line is the entropy of "
-            "kernels of equal variance in all directions. The paper gives no values of single models.",
+            "with the most models, and numbers name the models farthest from the median one. The hatched area is where "
+            "the paper calls a layer degenerate for low entropy and many dead kernels; that for high entropy depends "
+            "on the number of kernels. The line is the entropy of kernels of equal variance in all directions. The "
+            "paper gives no values of single models.",
             basis=basis,
             table="published_models",
             draw=partial(
@@ -72,5 +73,5 @@ def published_figures(layers: pa.Table, rows: Sequence[Row], models: pa.Table) -
                 entropy=LOW_ENTROPY,
                 top=math.log10(TAPS),
             ),
-            height=4.8,
+            height=5.6,
         )

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
-from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.names import label, labels
 from filtercrawl_analysis.plots.theme import MAX_MARKS, SMALL, muted
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ Row = dict[str, Any]
 PAPER: Final = "CNN Filter DB"
 # Markers also differ in shape, for readers who do not see the colors.
 _MARKERS: Final = "o^sDPX"
+# Models that are named, those that lie farthest from the others: at least so far from the median model and from each
+# other, as shares of the axes.
+_MAX_NAMED: Final = 6
+_APART: Final = (0.15, 0.08)
 # Smallest drift on logarithmic axes: the resolution of the published figure.
 _LEAST: Final = 0.004
 
@@ -88,7 +94,7 @@ def entropy_over_sparsity(canvas: Figure, rows: Sequence[Row], sparsity: float, 
 
     Args:
         canvas: An empty figure.
-        rows: `family`, `sparsity` and `variance_entropy` of each model.
+        rows: `model_id`, `family`, `sparsity` and `variance_entropy` of each model.
         sparsity: Layers are degenerate from this sparsity on,
         entropy: if their entropy is below this.
         top: The largest possible entropy.
@@ -104,7 +110,8 @@ def entropy_over_sparsity(canvas: Figure, rows: Sequence[Row], sparsity: float, 
     for i, of_group in enumerate(groups):
         members = list(of_group)
         mark, color = (".", muted()) if i == 0 else (_MARKERS[i - 1], f"C{i - 1}")
-        text = f"others ({len(members)})" if i == 0 else f"{label(named[i - 1], 18)} ({len(members)})"
+        name = label(named[i - 1], 18) if i else "others" if named else "models"
+        text = f"{name} ({len(members)})"
         x, y = [row["sparsity"] for row in members], [row["variance_entropy"] for row in members]
         if members:
             axes.plot(x, y, mark, color=color, mew=0, ms=6, alpha=0.8, label=text, rasterized=len(rows) > MAX_MARKS)
@@ -115,8 +122,36 @@ def entropy_over_sparsity(canvas: Figure, rows: Sequence[Row], sparsity: float, 
     axes.axhline(top, color=muted(), lw=0.8)
     axes.set_xlim(-0.01 * right, right)
     axes.set_ylim(0, 1.04 * top)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    _number_models(axes, models_to_name(rows, (right, top)))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("sparsity, mean over layers")
     axes.set_ylabel("variance entropy (base 10), mean over layers")
     axes.grid(visible=True)
     canvas.legend(loc="outside lower center", ncols=2)
+
+
+def models_to_name(rows: Sequence[Row], extent: tuple[float, float]) -> list[Row]:
+    """Return the models that lie farthest from the median one, the farthest first.
+
+    Args:
+        rows: `sparsity` and `variance_entropy` of each model.
+        extent: Lengths of the two axes.
+    """
+    if not rows:
+        return []
+    points = np.array([[row["sparsity"], row["variance_entropy"]] for row in rows]) / extent
+    distances = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    chosen: list[int] = []
+    for i in np.argsort(-distances, kind="stable"):
+        from_others = np.linalg.norm(points[chosen] - points[i], axis=1)
+        if len(chosen) < _MAX_NAMED and distances[i] >= _APART[0] and np.all(from_others >= _APART[1]):
+            chosen.append(int(i))
+    return [rows[i] for i in chosen]
+
+
+def _number_models(axes: Axes, rows: Sequence[Row]) -> None:
+    """Put a number beside the mark of each model, and its name into the legend."""
+    for number, (row, name) in enumerate(zip(rows, labels([row["model_id"] for row in rows], 26), strict=True), 1):
+        at = row["sparsity"], row["variance_entropy"]
+        axes.annotate(str(number), at, (4, 3), textcoords="offset points", fontsize=SMALL, annotation_clip=True)
+        axes.plot([], [], ls="", label=f"{number}  {name}")

@@ -12,7 +12,12 @@ from filtercrawl_analysis.plots.accuracy import accuracy_scatters, correlation_i
 from filtercrawl_analysis.plots.census import stacked_bars
 from filtercrawl_analysis.plots.drift import intervals
 from filtercrawl_analysis.plots.heat_map import drift_matrix, heat_map, heat_map_height
-from filtercrawl_analysis.plots.published import drift_scatters, entropy_over_sparsity, explained_variance_bars
+from filtercrawl_analysis.plots.published import (
+    drift_scatters,
+    entropy_over_sparsity,
+    explained_variance_bars,
+    models_to_name,
+)
 from filtercrawl_analysis.plots.quality import PAPER_CURVE, RANDOM_CURVE, depth_profiles, entropy_scatter
 from filtercrawl_analysis.plots.render import laid_out
 from filtercrawl_analysis.plots.spectra import decay_curves, depth_lines
@@ -72,11 +77,25 @@ def test_published_drifts_fit(panels: int) -> None:
 @pytest.mark.parametrize("models", [0, 1, 400])
 def test_models_of_any_families_fit(models: int) -> None:
     rows = [
-        {"family": NAMES["long"][i % 9] if i % 2 else None, "sparsity": i / 400, "variance_entropy": i / 500}
+        {
+            "model_id": NAMES["long"][i % 60],
+            "family": NAMES["long"][i % 9] if i % 2 else None,
+            "sparsity": i / 400,
+            "variance_entropy": i / 500,
+        }
         for i in range(models)
     ]
     draw = partial(entropy_over_sparsity, rows=rows, sparsity=0.14, entropy=0.5, top=0.95)
-    assert layout_problems(figure_of(draw, 4.8)) == []
+    assert layout_problems(figure_of(draw, 5.6)) == []
+
+
+def test_models_far_from_the_others_are_named_and_those_beside_them_are_not() -> None:
+    crowd = [{"model_id": f"crowd {i}", "sparsity": 0.01 * (i % 3), "variance_entropy": 0.8} for i in range(30)]
+    far = [("sparse", 0.9, 0.8), ("beside it", 0.89, 0.8), ("low", 0.0, 0.2)]
+    rows = crowd + [{"model_id": name, "sparsity": x, "variance_entropy": y} for name, x, y in far]
+    assert [row["model_id"] for row in models_to_name(rows, (1.0, 1.0))] == ["sparse", "low"]
+    assert models_to_name(crowd, (1.0, 1.0)) == []
+    assert models_to_name([], (1.0, 1.0)) == []
 
 
 @pytest.mark.parametrize(("groups", "names"), [(1, "emoji"), (20, "long"), (20, "right to left")])
