@@ -158,6 +158,8 @@ def _columns(sql: str, paths: Iterable[Sequence[str]]) -> dict[str, tuple[str, .
             found["model_columns"].add(_MODEL_COLUMNS[path[1].lower()])
         elif first in _INDEX_COLUMNS:
             found["index_columns"].add(_INDEX_COLUMNS[first])
+        elif first == "index" and len(path) > 1:
+            raise _not_understood(sql, f"columns of index are named alone: {path[1]}")
         else:
             raise _not_understood(sql, f"index has no column {unknown_column(path[0], INDEX.names)}")
     return {kind: tuple(sorted(names)) for kind, names in found.items()}

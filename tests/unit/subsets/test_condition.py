@@ -94,6 +94,7 @@ def test_only_columns_that_are_named_are_read() -> None:
         ("max(taps) > 1", "max() looks at many rows"),
         ("taps > $1", "a parameter has no place in it"),
         ("kernl = '3x3'", "index has no column 'kernl'; the nearest are kernel"),
+        ("index.kernel = '3x3'", "columns of index are named alone: kernel"),
         ("models.num_param > 3", "models has no column 'num_param'; the nearest is num_params"),
     ],
 )
