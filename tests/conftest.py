@@ -25,7 +25,7 @@ os.environ |= {
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -34,7 +34,11 @@ from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
+from support.browser import find_browser, open_browser
 from support.forked_python import forked_python
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Sync = Callable[..., SyncReport]
 CORPUS = os.environ.get("FILTERCRAWL_CORPUS")
@@ -96,6 +100,16 @@ def forked_children(forked_program: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", forked_program)
         yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """An installed Chromium or Chrome; the test is skipped where there is none."""
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("needs an installed Chromium or Chrome")
+    with open_browser(executable) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

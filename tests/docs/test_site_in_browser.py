@@ -16,7 +16,6 @@ import pytest
 from markdown_it import MarkdownIt
 
 from filtercrawl.dataset.tables.export import export
-from support.browser import find_browser, open_browser
 from support.dataset_rows import example
 from support.paths import REPOSITORY
 
@@ -41,15 +40,6 @@ PAGES = ("index.html", "loading/index.html", "howto/training/index.html")
 class Handler(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Be silent."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("needs an installed Chromium or Chrome")
-    with open_browser(executable) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

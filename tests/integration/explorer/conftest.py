@@ -14,7 +14,6 @@ import pytest
 
 from filtercrawl_analysis.explorer.explore import open_explorer
 from filtercrawl_analysis.run.analyze import analyze
-from support.browser import find_browser, open_browser
 from support.explorer_page import PageOpener
 from support.loading_dataset import loading_dataset
 
@@ -48,15 +47,6 @@ def index(viewed_dataset: Path) -> pd.DataFrame:
     """The layers whose kernels are stored, in the order of the page."""
     rows = pd.read_parquet(viewed_dataset / "data/index.parquet")
     return rows[rows.row_group.notna()].reset_index(drop=True)
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("needs an installed Chromium or Chrome")
-    with open_browser(executable) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="package")

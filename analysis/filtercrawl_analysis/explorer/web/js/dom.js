@@ -1,20 +1,33 @@
 // Elements of the page. Text from the dataset is only ever set as text.
 
 /**
+ * Make an HTML element.
+ *
  * @param {string} tag
- * @param {Object<string, any>} [attributes] `onEVENT` are listeners;
- *   null and false are left out
- * @param {...(Node|string)} children
+ * @param {Object<string, any>} [attributes] `onEVENT` are listeners; null and false are left out
+ * @param {...(Node|string|Array|null|false)} children Arrays of any depth; null and false are left out
  */
-export function element(tag, attributes = {}, ...children) {
+export function h(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children);
+  made.append(...present(children));
   return made;
+}
+
+/** Make an SVG element; as `h`, but all attributes are set. */
+export function svg(tag, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...present(children));
+  return made;
+}
+
+function present(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }
 
 /** A number as people read it: four significant digits, or all of a whole number. */

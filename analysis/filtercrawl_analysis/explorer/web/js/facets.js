@@ -2,7 +2,7 @@
 
 import { UNKNOWN } from "./data/columns.js";
 import { UNKNOWN_VALUE, columnsOf, select } from "./data/selection.js";
-import { element } from "./dom.js";
+import { h } from "./dom.js";
 
 const SHOWN = 12;
 // So many more at each press of a button.
@@ -15,12 +15,12 @@ const MORE = 100;
  */
 export function categoryFacet(name, { store, state, open = false }) {
   const key = `f.${name}`;
-  const list = element("ul");
-  const find = element("input", {
+  const list = h("ul");
+  const find = h("input", {
     type: "search", "aria-label": `Find in ${store.label(name)}`, placeholder: "find", hidden: true, oninput: () => show(),
   });
-  const node = element("details", { class: "facet", open: open || state.get(key) !== null, ontoggle: () => update() },
-    element("summary", {}, store.label(name)), find, list);
+  const node = h("details", { class: "facet", open: open || state.get(key) !== null, ontoggle: () => update() },
+    h("summary", {}, store.label(name)), find, list);
   let options = [];
   let limit = SHOWN;
 
@@ -31,11 +31,11 @@ export function categoryFacet(name, { store, state, open = false }) {
     const shown = matching.slice(0, Math.max(limit, chosen.size));
     const focused = list.contains(document.activeElement) ? document.activeElement.value : null;
     list.replaceChildren(...shown.map((option) => optionNode(option, chosen)));
-    if (matching.length > shown.length) list.append(element("li", { class: "more" }, more(matching.length - shown.length)));
+    if (matching.length > shown.length) list.append(h("li", { class: "more" }, more(matching.length - shown.length)));
     find.hidden = options.length <= SHOWN;
     if (focused !== null) [...list.querySelectorAll("input")].find((box) => box.value === focused)?.focus();
   };
-  const more = (count) => element("button", {
+  const more = (count) => h("button", {
     type: "button",
     onclick: () => {
       const next = list.querySelectorAll("input").length;
@@ -45,7 +45,7 @@ export function categoryFacet(name, { store, state, open = false }) {
     },
   }, `${count.toLocaleString("en")} more`);
   const optionNode = ({ value, title, count }, chosen) => {
-    const box = element("input", {
+    const box = h("input", {
       type: "checkbox", value, checked: chosen.has(value),
       onchange: () => {
         const values = new Set(state.getAll(key));
@@ -54,8 +54,8 @@ export function categoryFacet(name, { store, state, open = false }) {
         state.set({ [key]: [...values] }, { push: true });
       },
     });
-    return element("li", {}, element("label", {}, box, element("span", { class: "value", title }, title),
-      element("span", { class: "count" }, count.toLocaleString("en"))));
+    return h("li", {}, h("label", {}, box, h("span", { class: "value", title }, title),
+      h("span", { class: "count" }, count.toLocaleString("en"))));
   };
   const update = async () => {
     const current = store.selection;
@@ -112,13 +112,13 @@ export function rangeFacet(name, { store, state, open = false }) {
     const value = `${low.value}..${high.value}`;
     state.set({ [key]: value === ".." ? null : value }, { push: true });
   };
-  const input = (title) => element("input", {
+  const input = (title) => h("input", {
     type: "number", step: "any", inputmode: "decimal", placeholder: title, "aria-label": `${store.label(name)}, ${title}`,
     onchange: change,
   });
   const [low, high] = [input("from"), input("to")];
-  const node = element("details", { class: "facet", open: open || state.get(key) !== null },
-    element("summary", {}, store.label(name)), element("div", { class: "range" }, low, high));
+  const node = h("details", { class: "facet", open: open || state.get(key) !== null },
+    h("summary", {}, store.label(name)), h("div", { class: "range" }, low, high));
   const update = () => {
     const [from, to = from] = (state.get(key) ?? "").split("..");
     const read = (text) => (Number.isFinite(Number(text)) ? text : "");

@@ -1,6 +1,6 @@
 // The panel of filters.
 
-import { element } from "./dom.js";
+import { h } from "./dom.js";
 import { categoryFacet, distinguishes, rangeFacet } from "./facets.js";
 import { mountSearch, showChips, showSort } from "./toolbar.js";
 
@@ -41,16 +41,16 @@ class Filters {
   #store;
   #state;
   #facets = new Map();
-  #list = element("div", { class: "facets" });
+  #list = h("div", { class: "facets" });
   #more;
 
   constructor({ store, state }) {
     this.#store = store;
     this.#state = state;
-    this.#more = element("select", { "aria-label": "Filter by another column", onchange: () => this.#add() });
-    const all = element("label", { class: "all-layers" }, allLayers(state), " layers without stored kernels too");
-    this.node = element("details", { class: "all-filters", open: matchMedia(WIDE).matches },
-      element("summary", {}, "Filters"), this.#list, element("p", { class: "more-filters" }, this.#more), all);
+    this.#more = h("select", { "aria-label": "Filter by another column", onchange: () => this.#add() });
+    const all = h("label", { class: "all-layers" }, allLayers(state), " layers without stored kernels too");
+    this.node = h("details", { class: "all-filters", open: matchMedia(WIDE).matches },
+      h("summary", {}, "Filters"), this.#list, h("p", { class: "more-filters" }, this.#more), all);
   }
 
   /** Offer the columns that there are now, and those that the address filters by. */
@@ -62,8 +62,8 @@ class Filters {
       else if (numbers.has(name)) this.#put(name, rangeFacet);
     }
     const others = [...categories, ...numbers].filter(([name]) => !this.#facets.has(name));
-    this.#more.replaceChildren(element("option", { value: "" }, "another column …"),
-      ...others.map(([name, label]) => element("option", { value: name }, label)));
+    this.#more.replaceChildren(h("option", { value: "" }, "another column …"),
+      ...others.map(([name, label]) => h("option", { value: name }, label)));
   }
 
   update() {
@@ -112,7 +112,7 @@ class Filters {
 }
 
 function allLayers(state) {
-  const box = element("input", {
+  const box = h("input", {
     type: "checkbox", onchange: () => state.set({ all: box.checked ? "1" : null }, { push: true }),
   });
   const show = () => (box.checked = state.get("all") === "1");

@@ -2,7 +2,7 @@
 
 import { isPlain, selectionOf } from "./data/selection.js";
 import { clickedKernel, drawKernels } from "./draw.js";
-import { element, format, layerTitle } from "./dom.js";
+import { format, h, layerTitle } from "./dom.js";
 
 export const label = "Kernels";
 
@@ -54,8 +54,8 @@ class Grid {
   constructor(root, store, state) {
     this.#store = store;
     this.#state = state;
-    this.#list = element("ul", { class: "grid", "aria-label": "Layers", onkeydown: (event) => this.#move(event) });
-    this.#empty = element("p", { class: "empty", hidden: true }, "No layer passes all filters.");
+    this.#list = h("ul", { class: "grid", "aria-label": "Layers", onkeydown: (event) => this.#move(event) });
+    this.#empty = h("p", { class: "empty", hidden: true }, "No layer passes all filters.");
     root.append(this.#list, this.#empty);
   }
 
@@ -140,22 +140,22 @@ class Grid {
       const { kind, values, categories } = this.#facts.get(name);
       return kind === "category" ? categories[values[row]] : values[row];
     };
-    const canvas = element("canvas", { "aria-hidden": "true" });
+    const canvas = h("canvas", { "aria-hidden": "true" });
     const sort = this.#sort;
-    const measure = sort ? [element("span", { class: "measure" }, `${this.#store.label(sort)}: ${format(fact(sort))}`)] : [];
+    const measure = sort ? [h("span", { class: "measure" }, `${this.#store.label(sort)}: ${format(fact(sort))}`)] : [];
     const model = fact("model_id");
     const name = layerTitle(fact("layer"));
-    const open = element("button", {
+    const open = h("button", {
       type: "button", class: "picture", tabindex: position === this.#focused ? "0" : "-1",
       "aria-label": `Kernels of ${name} of ${model}`,
       onclick: (event) => this.#open(row, canvas, event),
       onfocus: () => this.#focus(position),
     }, canvas);
-    const node = element("li", {
+    const node = h("li", {
       class: "card", "aria-setsize": this.#rows.length, "aria-posinset": position + 1,
     }, open,
-      element("span", { class: "layer", title: fact("layer") }, name),
-      element("a", {
+      h("span", { class: "layer", title: fact("layer") }, name),
+      h("a", {
         class: "model", title: model, href: this.#state.href({ view: "model", model }), tabindex: "-1",
         onclick: (event) => {
           if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -163,7 +163,7 @@ class Grid {
           this.#state.set({ view: "model", model }, { push: true });
         },
       }, model),
-      element("span", { class: "facts" }, `${fact("kernel")} · ${channels(fact("in_channels"), fact("out_channels"))}`),
+      h("span", { class: "facts" }, `${fact("kernel")} · ${channels(fact("in_channels"), fact("out_channels"))}`),
       ...measure);
     node.style.position = "absolute";
     this.#list.append(node);
@@ -179,7 +179,7 @@ class Grid {
       samples = await this.#read(row);
     } catch (error) {
       node.classList.add("failed");
-      canvas.replaceWith(element("span", {}, "no picture"));
+      canvas.replaceWith(h("span", {}, "no picture"));
       this.#store.dispatchEvent(new CustomEvent("error", { detail: error }));
       return;
     }
@@ -187,7 +187,7 @@ class Grid {
     const count = Math.min(samples.ids.length, KERNELS);
     if (!count) {
       const { file } = await this.#store.layer(row);
-      canvas.replaceWith(element("span", {}, file ? "weights of another layer" : "weights not stored"));
+      canvas.replaceWith(h("span", {}, file ? "weights of another layer" : "weights not stored"));
       return;
     }
     drawKernels(canvas, { ...samples, count, columns: columnsFor(count, samples.size) });

@@ -3,7 +3,7 @@
 import { Store } from "./data/store.js";
 import { DatasetChanged, isLasting } from "./data/errors.js";
 import { isPlain, selectionOf } from "./data/selection.js";
-import { element, plural } from "./dom.js";
+import { h, plural } from "./dom.js";
 import { mountFilters } from "./filters.js";
 import * as grid from "./grid.js";
 import { State } from "./state.js";
@@ -63,7 +63,7 @@ function showProblem(error) {
 
 function renderProblem() {
   const shown = lasting ?? latest ?? unknownView();
-  const reload = element("button", { type: "button", onclick: () => location.reload() }, "Reload");
+  const reload = h("button", { type: "button", onclick: () => location.reload() }, "Reload");
   const message = shown ? [shown.message, ...(shown.name === DatasetChanged.name ? [" ", reload] : [])] : [];
   get("problem").replaceChildren(...message);
   get("problem").hidden = !shown;
@@ -83,8 +83,8 @@ class Tabs {
   #panels = new Map();
 
   add(name, view) {
-    const panel = element("section", { id: `panel-${name}`, role: "tabpanel", "aria-labelledby": `tab-${name}`, hidden: true });
-    const tab = element("button", {
+    const panel = h("section", { id: `panel-${name}`, role: "tabpanel", "aria-labelledby": `tab-${name}`, hidden: true });
+    const tab = h("button", {
       id: `tab-${name}`, role: "tab", type: "button", "aria-controls": panel.id, "aria-selected": "false", tabindex: "-1",
       onclick: () => state.set({ view: name === "grid" ? null : name }, { push: true }),
       onkeydown: (event) => this.#move(event),

@@ -1,7 +1,7 @@
 // What stands above the views: the search, the sort, and the chosen filters.
 
 import { selectionOf } from "./data/selection.js";
-import { element } from "./dom.js";
+import { h } from "./dom.js";
 
 const TYPING_MS = 150;
 
@@ -20,9 +20,9 @@ export function mountSearch(input, state) {
 
 /** Show the chosen filters; each is removed by a click. */
 export function showChips(root, { store, state }) {
-  const chip = (text, changes) => element("button", {
+  const chip = (text, changes) => h("button", {
     type: "button", class: "chip", "aria-label": `Remove ${text}`, onclick: () => state.set(changes, { push: true }),
-  }, text, element("span", { "aria-hidden": "true" }, " ×"));
+  }, text, h("span", { "aria-hidden": "true" }, " ×"));
   const filters = Object.entries(selectionOf(state).filters).flatMap(([name, values]) =>
     values.map((value) => chip(`${store.label(name)}: ${titleOf(value)}`, { [`f.${name}`]: values.filter((other) => other !== value) })));
   if (state.get("brush") && state.get("x") && state.get("y")) {
@@ -30,7 +30,7 @@ export function showChips(root, { store, state }) {
   }
   const keys = state.keys().filter((key) => key.startsWith("f.") || key === "brush");
   if (filters.length > 1) {
-    filters.push(element("button", {
+    filters.push(h("button", {
       type: "button", class: "chip clear", onclick: () => state.set(Object.fromEntries(keys.map((key) => [key, null])), { push: true }),
     }, "Clear all"));
   }
@@ -50,19 +50,19 @@ export function showSort(root, { store, state }) {
   const current = state.get("sort") ?? "";
   const name = current.replace(/^-/, "");
   const descending = current.startsWith("-");
-  const option = ({ name: value, label }) => element("option", { value, selected: value === name }, label);
-  const choice = element("select", {
+  const option = ({ name: value, label }) => h("option", { value, selected: value === name }, label);
+  const choice = h("select", {
     onchange: () => state.set({ sort: choice.value ? `-${choice.value}` : null }, { push: true }),
   },
-    element("option", { value: "", selected: !name }, "order of the dataset"),
-    element("optgroup", { label: "Numbers" }, ...store.numericColumns().map(option)),
-    element("optgroup", { label: "Categories" }, ...store.categoryColumns().map(option)));
+    h("option", { value: "", selected: !name }, "order of the dataset"),
+    h("optgroup", { label: "Numbers" }, ...store.numericColumns().map(option)),
+    h("optgroup", { label: "Categories" }, ...store.categoryColumns().map(option)));
   const title = descending ? "Largest first" : "Smallest first";
-  const turn = element("button", {
+  const turn = h("button", {
     type: "button", class: "direction", disabled: !name, "aria-label": title, title,
     onclick: () => state.set({ sort: descending ? name : `-${name}` }, { push: true }),
   }, descending ? "↓" : "↑");
   const focused = root.contains(document.activeElement) ? document.activeElement.tagName : null;
-  root.replaceChildren(element("label", {}, "Sort by ", choice), turn);
+  root.replaceChildren(h("label", {}, "Sort by ", choice), turn);
   if (focused) root.querySelector(focused)?.focus();
 }

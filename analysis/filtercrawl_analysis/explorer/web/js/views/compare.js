@@ -1,7 +1,7 @@
 /** View: two models or two groups of layers side by side. */
 
-import { combo, h, select } from "./elements.js";
-import { format, layerTitle, plural } from "../dom.js";
+import { combo, select } from "./elements.js";
+import { format, h, layerTitle, plural } from "../dom.js";
 import { difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup, splitUnknown } from "./groups.js";
 import { histogram } from "./histogram.js";
 import { pairDrift } from "./relatives.js";

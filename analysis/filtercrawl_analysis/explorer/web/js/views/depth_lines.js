@@ -1,8 +1,7 @@
 /** Small plots of a model's layers by depth. */
 
-import { h, svg } from "./elements.js";
 import { quartiles } from "./axes.js";
-import { format, layerTitle } from "../dom.js";
+import { format, h, layerTitle, svg } from "../dom.js";
 
 const MEASURES = [
   ["sparsity", "Share of dead kernels"],

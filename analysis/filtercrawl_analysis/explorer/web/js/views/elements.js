@@ -1,23 +1,6 @@
 /** Elements that several views have. */
 
-import { element } from "../dom.js";
-
-/** As `element` of dom.js, but children may be arrays, and those that are null or false are left out. */
-export function h(tag, attributes, ...children) {
-  return element(tag, attributes, ...present(children));
-}
-
-/** Make an SVG element; as `h`. */
-export function svg(tag, attributes = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...present(children));
-  return made;
-}
-
-function present(children) {
-  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
-}
+import { h } from "../dom.js";
 
 // Values that a text field offers at once.
 const OFFERED = 50;

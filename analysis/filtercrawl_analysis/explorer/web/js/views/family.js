@@ -1,9 +1,9 @@
 /** How far a model is from the other models of its family. */
 
-import { dataTable, h, notMade, viewLink } from "./elements.js";
+import { dataTable, notMade, viewLink } from "./elements.js";
 import { distanceByDepth, distanceStrip, markOfModel } from "./family_plots.js";
 import { compareWith } from "./groups.js";
-import { format } from "../dom.js";
+import { format, h } from "../dom.js";
 import { rounded } from "./format.js";
 
 const TITLE = "Distance from its family";

@@ -1,8 +1,7 @@
 /** Plots of a model's distance from its family: among the distances of all its models, and by depth. */
 
-import { h, svg } from "./elements.js";
 import { extent, Scale } from "./axes.js";
-import { format } from "../dom.js";
+import { format, svg } from "../dom.js";
 import { rounded } from "./format.js";
 
 const [WIDTH, HEIGHT, PAD] = [320, 56, 10];

@@ -1,8 +1,7 @@
 /** Distributions of a measure in two groups, in one plot. */
 
-import { h, svg } from "./elements.js";
 import { quartiles, Scale } from "./axes.js";
-import { format } from "../dom.js";
+import { format, h, svg } from "../dom.js";
 
 const [WIDTH, HEIGHT, BINS] = [320, 150, 24];
 const FLOOR = HEIGHT - 22;

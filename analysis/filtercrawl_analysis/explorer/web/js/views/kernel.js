@@ -1,8 +1,7 @@
 /** Dialog: one kernel, or a layer without stored weights; its layer and model, where it lies, how to load it, and its nearest neighbors. */
 
-import { layerTitle } from "../dom.js";
+import { h, layerTitle } from "../dom.js";
 import { drawKernels } from "../draw.js";
-import { h } from "./elements.js";
 import { coefficients, parseKernelId, superscript } from "./format.js";
 import { hashes, layerFacts, place } from "./kernel_facts.js";
 import { Neighbors } from "./neighbors.js";

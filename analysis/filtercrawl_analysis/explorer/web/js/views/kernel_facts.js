@@ -1,7 +1,7 @@
 /** What is known of a kernel's layer and model, where its numbers lie, and lines that load them. */
 
-import { format, layerTitle } from "../dom.js";
-import { copyButton, factList, h, viewLink } from "./elements.js";
+import { format, h, layerTitle } from "../dom.js";
+import { copyButton, factList, viewLink } from "./elements.js";
 import { bytes, names, text } from "./format.js";
 import { loadingLines } from "./loading.js";
 

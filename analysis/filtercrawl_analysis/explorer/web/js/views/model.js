@@ -1,7 +1,7 @@
 /** View: one model, its layers by depth with their quality, its relatives and the drift of its family. */
 
-import { factList, h, viewLink } from "./elements.js";
-import { format, layerTitle, plural } from "../dom.js";
+import { factList, viewLink } from "./elements.js";
+import { format, h, layerTitle, plural } from "../dom.js";
 import { bytes, names, text } from "./format.js";
 import { compareWith } from "./groups.js";
 import { depthLines } from "./depth_lines.js";

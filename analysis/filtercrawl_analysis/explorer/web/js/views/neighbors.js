@@ -1,8 +1,8 @@
 /** The nearest neighbors of a kernel. */
 
-import { format } from "../dom.js";
+import { format, h } from "../dom.js";
 import { drawKernels } from "../draw.js";
-import { h, select } from "./elements.js";
+import { select } from "./elements.js";
 import { parseKernelId } from "./format.js";
 
 const SHOWN = 12;

@@ -1,7 +1,7 @@
 /** What analyses say about pairs of models and of groups. */
 
-import { format } from "../dom.js";
-import { dataTable, h, notMade, viewLink } from "./elements.js";
+import { format, h } from "../dom.js";
+import { dataTable, notMade, viewLink } from "./elements.js";
 
 const DRIFT_COLUMNS = [
   { label: "Size" },

@@ -1,8 +1,8 @@
 /** View: a scatter plot of two measures, and the kernels behind a part of it. */
 
-import { format, layerTitle, plural } from "../dom.js";
+import { format, h, layerTitle, plural } from "../dom.js";
 import { drawKernels } from "../draw.js";
-import { checkbox, h, notMade, select } from "./elements.js";
+import { checkbox, notMade, select } from "./elements.js";
 import { formatBrush, formatRange, inBrush, isDrawn, isLostToLog, KernelPoints, LayerPoints, parseBrush } from "./points.js";
 import { ScatterPlot } from "./scatter_plot.js";
 import { stripList, Strips } from "./strip.js";

@@ -1,8 +1,7 @@
 /** A scatter plot: points on a canvas, axes above it, a rectangle that is dragged, and a note on the nearest point. */
 
-import { format } from "../dom.js";
+import { format, h, svg } from "../dom.js";
 import { color, extent, groupColors, Scale } from "./axes.js";
-import { h, svg } from "./elements.js";
 import { drawPoints } from "./point_layer.js";
 import { describePlot, inBrush, isDrawn, rankGroups } from "./points.js";
 

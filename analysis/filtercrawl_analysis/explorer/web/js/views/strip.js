@@ -1,8 +1,7 @@
 /** A strip of a layer's kernels with its name. */
 
-import { format } from "../dom.js";
+import { format, h } from "../dom.js";
 import { clickedKernel, drawKernels } from "../draw.js";
-import { h } from "./elements.js";
 
 /**
  * Draws strips when they come into view, and again when the theme changes.
