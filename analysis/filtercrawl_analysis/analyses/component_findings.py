@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding
 from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.components.explained_variance import SizeComponents
 from filtercrawl_analysis.statistics.components.share_intervals import overlapping_runs
@@ -79,6 +79,9 @@ def group_findings(rows: Sequence[Row], kernel: str) -> Iterator[Finding]:
                 row=position,
                 estimate=None if row["q"] is None else estimate,
                 columns=(column,),
+                cited_rows=(
+                    CitedRows(table="explained_variance", where={"kernel": kernel, "component": 0, "column": column}),
+                ),
             )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding
 from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
@@ -43,7 +43,16 @@ def shape_findings(medians: pa.Table, kernel: str) -> Iterator[Finding]:
         estimate = _estimate(medians.slice(position, 1).to_pylist()[0])
         columns = () if column == ALL else (column,)
         figure = f"frequency_{kernel}" if column == ALL else None
-        yield Finding(text=text, table=TABLE, row=position, estimate=estimate, columns=columns, figure=figure)
+        groups = CitedRows(table=TABLE, where={"kernel": kernel, "measure": MEASURE, "column": column})
+        yield Finding(
+            text=text,
+            table=TABLE,
+            row=position,
+            estimate=estimate,
+            columns=columns,
+            figure=figure,
+            cited_rows=(groups,) if len(of_column) > 1 else (),
+        )
 
 
 def _estimate(row: dict[str, Any]) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ import pytest
 
 from filtercrawl.api.analysis import CitedRows, Finding, Result, ResultTable
 from filtercrawl_analysis.report.sanitize import sanitize
+from filtercrawl_analysis.report.table_script import MAX_CELLS, MAX_ROWS
 from filtercrawl_analysis.report.table_view import cell
 from support.browser import find_browser, open_browser
 from support.small_report import write_small_report
@@ -298,6 +300,30 @@ def test_cells_are_those_of_the_page_without_script(page: Page, tmp_path: Path, 
             break
         page.get_by_role("button", name="Next").click()
     assert shown == [[cell(value) for value in row.values()] for row in rows.to_pylist()]
+
+
+@pytest.mark.exhaustive
+def test_a_table_of_the_largest_size_is_sorted_and_filtered_at_once(page: Page, tmp_path: Path) -> None:
+    rows, columns = MAX_ROWS + 1, MAX_CELLS // MAX_ROWS
+    random = np.random.default_rng(0)
+    data: dict[str, Any] = {"layer": [f"model {i % 1000} conv{i}" for i in range(rows)]}
+    data |= {f"measure_{i}": random.normal(size=rows) for i in range(columns - 1)}
+    table = ResultTable(name="layers", title="Many layers", rows=pa.table(data))
+    page.goto(write_small_report(tmp_path, Result(tables=(table,))).as_uri())
+    page.locator("#analysis-layers > summary").click()
+    started = time.monotonic()
+    page.locator("#table-layers > summary").click()
+    page.get_by_text(f"{MAX_ROWS:,} rows", exact=True).wait_for()
+    assert time.monotonic() - started < 10  # a second or two on a machine that does nothing else
+    note = page.get_by_text(f"The first {MAX_ROWS:,} of {rows:,} rows; the files have all.")
+    assert note.is_visible()
+    started = time.monotonic()
+    sort_by(page, "measure_3")
+    page.get_by_label("Filter rows").fill("conv77 measure_3>0")
+    assert time.monotonic() - started < 5
+    kept = [i for i in range(MAX_ROWS) if "conv77" in data["layer"][i] and data["measure_3"][i] > 0]
+    kept.sort(key=lambda i: data["measure_3"][i])
+    assert column(page, "layer") == [data["layer"][i] for i in kept[:DRAWN]]
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "dark")])
