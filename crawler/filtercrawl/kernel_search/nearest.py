@@ -10,7 +10,7 @@ from filtercrawl.kernel_search.compiled_screen import CompiledScreen, should_com
 from filtercrawl.kernel_search.exact_scores import ExactScores
 from filtercrawl.kernel_search.neighbors import NearestSoFar, Neighbors
 from filtercrawl.kernel_search.query import Query
-from filtercrawl.kernel_search.screening import Pairs, Screen, TorchScreen
+from filtercrawl.kernel_search.screening import MAX_PAIRS, Pairs, Screen, TorchScreen
 from filtercrawl.load.kernel_numbers import KernelBlock
 
 # Kernels that are tested before there are k neighbors, at least; then so many times those that were tested.
@@ -38,6 +38,8 @@ class Candidates:
         self._screen: Screen = CompiledScreen(query) if should_compile(query, n_kernels) else TorchScreen(query)
         # So some times k kernels of each part are candidates, however many there are.
         self._seen, self._first = 0, max(_FIRST, query.k)
+        # Memory for candidates is that of the neighbors: the first kernels are candidates for all queries.
+        self._most_pairs = max(MAX_PAIRS, len(query.kernels) * query.k)
 
     def add(self, block: KernelBlock) -> None:
         """Receive the next kernels of the stream.
@@ -48,7 +50,8 @@ class Candidates:
         while start < len(block.kernels):
             end = min(start + max(self._first, _GROWTH * self._seen), len(block.kernels))
             for pairs in self._screen.pairs(block.kernels[start:end], self._nearest):
-                self._measure(pairs, start, block)
+                for part in pairs.split(self._most_pairs):
+                    self._measure(part, start, block)
             if self._nearest.full:
                 self._seen += end - start
             start = end

@@ -47,6 +47,11 @@ class Pairs(NamedTuple):
         """Return the pairs of all of these, of which there is at least one."""
         return cls(*(np.concatenate(values) for values in zip(*several, strict=True)))
 
+    def split(self, size: int) -> Iterator[Self]:
+        """Yield the pairs in parts of at most `size`."""
+        for start in range(0, len(self.query), size):
+            yield type(self)(self.query[start : start + size], self.column[start : start + size])
+
 
 class Screen(Protocol):
     """Tests all kernels of a block for all queries."""

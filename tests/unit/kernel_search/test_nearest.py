@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,20 @@ def test_what_the_caller_has_set_for_its_training_does_not_count() -> None:
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_memory_for_many_queries_is_that_of_their_neighbors() -> None:
+    """The first 256 kernels are candidates for all 2,000 queries: half a million pairs."""
+    random = np.random.default_rng(0)
+    queries, kernels = (random.standard_normal((n, 3, 3)).astype("f4") for n in (2000, 256))
+    tracemalloc.start()
+    try:
+        found = nearest(queries, kernels, Similarity(), 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40_000_000
+    assert found[:20] == reference(queries[:20], kernels, Similarity(), 1)
 
 
 @pytest.mark.parametrize("size", [(3, 3), (7, 7), (31, 31), (3, 31, 31)])
