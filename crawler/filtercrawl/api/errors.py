@@ -5,6 +5,7 @@ FiltercrawlError
 ├── PolicyError               a safeguard or policy forbids the action        exit 4
 ├── ConflictError             another process works on the same data          exit 5
 ├── DatasetError              the dataset folder is missing or damaged        exit 1
+├── EngineError               the engine cannot run the work                  exit 1
 ├── NetworkError              a server cannot be reached or refuses           exit 1
 │   ├── AccessDeniedError     it requires a token, or a different one (HTTP 401, 403)
 │   └── NotFoundError         it has no such file or repository (HTTP 404, 410)
@@ -52,6 +53,10 @@ class ConflictError(FiltercrawlError):
 
 class DatasetError(FiltercrawlError):
     """The dataset folder is missing, damaged, or cannot be written."""
+
+
+class EngineError(FiltercrawlError):
+    """The engine cannot run the work: its cluster cannot be reached, or its workers do not start or fit."""
 
 
 class NetworkError(FiltercrawlError):

@@ -12,10 +12,11 @@ from filtercrawl.config.environment import (
     token_values,
 )
 from filtercrawl.config.resolve import FILE, resolve
-from filtercrawl.config.settings import FailOn, NetworkSettings, PublishSettings, Retry, Settings
+from filtercrawl.config.settings import Engine, FailOn, NetworkSettings, PublishSettings, Retry, Settings
 
 __all__ = [
     "FILE",
+    "Engine",
     "FailOn",
     "NetworkSettings",
     "PublishSettings",

@@ -86,3 +86,18 @@ def proxy(scheme: str, netloc: str) -> str | None:
     proxies = urllib.request.getproxies()
     found = proxies.get(scheme) or proxies.get("all")
     return found if found is None or "://" in found else f"http://{found}"
+
+
+def ray_address() -> str | None:
+    """Return the address of the Ray cluster that the environment names, as Ray's own tools read it."""
+    return os.environ.get("RAY_ADDRESS") or None
+
+
+def prepare_ray() -> None:
+    """Set what Ray reads when it is imported, unless the user has set it.
+
+    A cluster that this process starts sends no usage report, and Ray prints no notes on the workers that are lost: they
+    would stand between the lines of `--json`.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")

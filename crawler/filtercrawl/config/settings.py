@@ -17,6 +17,7 @@ from filtercrawl.config.urls import origin
 
 Retry = Literal["all", "due", "none"]
 FailOn = Literal["new", "any", "none"]
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,20 @@ class Settings:
     ] = ()
     device: Annotated[str, Setting("The device that normalizes kernels.", metavar="auto|cpu|cuda|mps")] = "auto"
     jobs: Annotated[PositiveCount, Setting("Work on this many checkpoints at a time.")] = 2
-    engine: Annotated[Literal["local"], Setting("What runs the work.")] = "local"
+    engine: Annotated[
+        Engine, Setting("What reads the checkpoints: threads of this process, or the machines of a Ray cluster.")
+    ] = "local"
+    ray_address: Annotated[
+        str | None,
+        Setting(
+            "The Ray cluster to connect to, HOST:PORT or auto; without it one is started on this machine.",
+            metavar="ADDRESS",
+            default_text="$RAY_ADDRESS",
+        ),
+    ] = None
+    stall_timeout: Annotated[
+        Duration, Setting("With Ray: try a checkpoint elsewhere whose reader makes no progress for this long.")
+    ] = 900.0
     max_bytes: Annotated[Size | None, Setting("Stop after reading this many bytes of checkpoints, for example 2G.")] = (
         None
     )

@@ -15,6 +15,7 @@ from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.crawl import Crawler
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
+from filtercrawl.pipeline.engines.engine import Engine
 from filtercrawl.pipeline.engines.local import LocalEngine
 from filtercrawl.pipeline.executor import PlanExecutor
 from filtercrawl.pipeline.planning.estimate import CostEstimator
@@ -33,29 +34,15 @@ def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncRe
     executor = plan_executor(plan, context, stages)
     with crawl_process_settings():
         executor.execute(plan.tasks[: context.settings.limit], report)
+    report.requests += executor.engine.requests
     return executor.writer.renamed
 
 
 def plan_executor(plan: Plan, context: SyncContext, stages: Stages) -> PlanExecutor:
     """Return what carries out a plan: workers that crawl, and a writer of their results."""
-    settings, plugins, dataset = context.settings, context.plugins, stages.dataset
+    dataset = stages.dataset
     known = stages.planner.known_models
     index = ContentIndex(content_owners(known), (task.model_id for task in plan.tasks))
-    crawler = Crawler(
-        sources=plugins.sources,
-        readers=plugins.readers,
-        transport=stages.transport,
-        index=index,
-        layer_stager=LayerStager(
-            staging=dataset.folder / TEMPORARY,
-            device=select_device(settings.device),
-            measures=plugins.measures,
-            cancellation=context.cancellation,
-        ),
-        write_slots=WeightedSemaphore(settings.jobs),
-        verify_all=settings.prove,
-        cancellation=context.cancellation,
-    )
     writer = CatalogWriter(
         catalog=dataset.catalog,
         ownership=stages.ownership,
@@ -65,13 +52,44 @@ def plan_executor(plan: Plan, context: SyncContext, stages: Stages) -> PlanExecu
         removed_by_content=removed_by_hash(plan, known),
     )
     return PlanExecutor(
-        engine=LocalEngine(crawler=crawler, jobs=settings.jobs),
+        engine=make_engine(index, context, stages),
         writer=writer,
         layer_store=dataset.layer_store,
-        settings=settings,
+        settings=context.settings,
         progress=context.progress,
         cancellation=context.cancellation,
     )
+
+
+def make_engine(index: ContentIndex, context: SyncContext, stages: Stages) -> Engine:
+    """Return what runs the crawl tasks.
+
+    Args:
+        index: Contents that are known or being read.
+        context: Dependencies of the run.
+        stages: The other stages.
+    """
+    settings, plugins = context.settings, context.plugins
+    if settings.engine == "ray":
+        from filtercrawl.pipeline.engines.ray_cluster.make import ray_engine  # an extra
+
+        return ray_engine(settings, plugins, index, stages.transport, context.cancellation)
+    crawler = Crawler(
+        sources=plugins.sources,
+        readers=plugins.readers,
+        transport=stages.transport,
+        index=index,
+        layer_stager=LayerStager(
+            staging=stages.dataset.folder / TEMPORARY,
+            device=select_device(settings.device),
+            measures=plugins.measures,
+            cancellation=context.cancellation,
+        ),
+        write_slots=WeightedSemaphore(settings.jobs),
+        verify_all=settings.prove,
+        cancellation=context.cancellation,
+    )
+    return LocalEngine(crawler=crawler, index=index, jobs=settings.jobs)
 
 
 def estimate_plan(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> None:

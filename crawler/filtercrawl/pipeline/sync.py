@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence, Set
 from contextlib import suppress
-from typing import Final
 
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.config.source_tables import check_source_tables
@@ -13,18 +12,16 @@ from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset,
 from filtercrawl.pipeline.composition import Stages, SyncContext
 from filtercrawl.pipeline.discovery.discover import Listing, refuse_files_in
 from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.pipeline.engines.installed import check_engine
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_end, log_listing, log_start
 from filtercrawl.transport import network
 from filtercrawl.transport.hub import restored_hub_client
-from filtercrawl.transport.options import TransportOptions
+from filtercrawl.transport.options import RUN_OPTIONS
 
 __all__ = ["SyncContext", "sync"]
-
-# Requests in a row that could not connect, after which a run waits for a host no more.
-_UNREACHABLE_LIMIT: Final = 3
 
 
 def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
@@ -48,9 +45,9 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     started = time.monotonic()
     settings, progress = context.settings, context.progress
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
+    check_engine(settings)
     check_source_tables(settings.sources, context.plugins)
-    options = TransportOptions(unreachable_limit=_UNREACHABLE_LIMIT)
-    transport = context.transport or network(settings.network, cancellation=context.cancellation, options=options)
+    transport = context.transport or network(settings.network, cancellation=context.cancellation, options=RUN_OPTIONS)
     log_start(chosen, settings.dataset)
     with (
         restored_hub_client(),
@@ -71,7 +68,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
             if dataset.catalog.needs_export:
                 progress.message("writing the tables")
                 export_if_needed(dataset.folder, dataset.catalog)
-    report.requests = transport.requests
+    report.requests += transport.requests
     report.seconds = round(time.monotonic() - started, 3)
     log_end(report)
     return report

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.api.vocabulary import KernelPolicy
-from filtercrawl.config import FailOn, Retry, resolve
+from filtercrawl.config import Engine, FailOn, Retry, resolve
 from filtercrawl.display import open_progress
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ def sync(
     license: Sequence[str] | None = None,  # noqa: A002 - the name of the setting
     device: str | None = None,
     jobs: int | None = None,
-    engine: Literal["local"] | None = None,
+    engine: Engine | None = None,
+    ray_address: str | None = None,
+    stall_timeout: float | str | None = None,
     max_bytes: int | str | None = None,
     max_disk: int | str | None = None,
     cache: str | PathLike[str] | None = None,
@@ -63,7 +65,12 @@ def sync(
         license: Only checkpoints under one of these SPDX licenses.
         device: Where kernels are normalized: `auto` (the default), `cpu`, `cuda`, `cuda:1` or `mps`.
         jobs: How many checkpoints to work on at a time, by default 2.
-        engine: What runs the work.
+        engine: What reads the checkpoints: `local`, threads of this process (the default), or `ray`, the machines of a
+            Ray cluster.
+        ray_address: The Ray cluster to connect to; by default that of `RAY_ADDRESS`, or one that is started on this
+            machine.
+        stall_timeout: With Ray, try a checkpoint elsewhere whose reader makes no progress for so many seconds, or a
+            time such as `15m` (the default).
         max_bytes: Stop after reading so many bytes; a number, or a size such as `2G`.
         max_disk: Stop when the layers of the dataset take so many bytes; a number, or a size such as `20G`.
         cache: The folder for fetched bytes, by default `~/.cache/filtercrawl`.
@@ -113,6 +120,8 @@ def sync(
             "device": device,
             "jobs": jobs,
             "engine": engine,
+            "ray_address": ray_address,
+            "stall_timeout": stall_timeout,
             "max_bytes": max_bytes,
             "max_disk": max_disk,
             "cache": cache,

@@ -58,6 +58,7 @@ class PolicyTransport(httpx2.BaseTransport):
     ) -> None:
         self.requests = 0
         self.bytes_fetched = 0
+        self._bytes_reported = 0
         self._inner = inner
         self._settings = settings
         self._options = options
@@ -159,7 +160,8 @@ class PolicyTransport(httpx2.BaseTransport):
 
     def _host(self, name: str) -> HostLimiter:
         with self._lock:
-            return self._hosts.setdefault(name, HostLimiter(name, self._options.max_concurrent, self._clock))
+            options = self._options
+            return self._hosts.setdefault(name, HostLimiter(name, options.max_concurrent, self._clock, options.sharers))
 
     def _send(self, request: httpx2.Request, host: HostLimiter) -> httpx2.Response:
         """Send once; one of the host's connections is taken until the response is closed."""
@@ -205,6 +207,11 @@ class PolicyTransport(httpx2.BaseTransport):
             if max_bytes is not None and self.bytes_fetched >= max_bytes:
                 raise BudgetExhaustedError(f"the budget of {max_bytes} bytes is used up; run again to continue")
             self.requests += 1
+        if self._options.admit is not None:
+            with self._lock:
+                n_new, self._bytes_reported = self.bytes_fetched - self._bytes_reported, self.bytes_fetched
+            if not self._options.admit(n_new):
+                raise BudgetExhaustedError("the budget of requests or bytes is used up; run again to continue")
 
     def _count_bytes(self, n: int) -> None:
         with self._lock:

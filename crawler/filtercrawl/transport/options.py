@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
 
 from filtercrawl.transport.retry import RetryPolicy
 
@@ -21,6 +23,9 @@ class TransportOptions:
             given up; None for never.
         fixed_gap: Bytes between two ranges up to which one request fetches both, without ever fetching a whole file
             instead; None to derive it from the measured latency and bandwidth.
+        sharers: Processes that send requests to the same hosts with the same credentials at the same time.
+        admit: Asked before each request, with the bytes received since the last one, whether the budgets that several
+            processes share allow it; None where there are none.
     """
 
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
@@ -30,3 +35,13 @@ class TransportOptions:
     max_concurrent: int = 16
     unreachable_limit: int | None = None
     fixed_gap: int | None = None
+    sharers: int = 1
+    admit: Callable[[int], bool] | None = None
+
+    def shared_by(self, n: int) -> TransportOptions:
+        """Return the options of one of `n` processes that together keep to these limits."""
+        return replace(self, sharers=n, max_concurrent=max(1, self.max_concurrent // n))
+
+
+# Of a run: three requests in a row that could not connect, and the host is waited for no more.
+RUN_OPTIONS: Final = TransportOptions(unreachable_limit=3)

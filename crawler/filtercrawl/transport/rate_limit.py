@@ -39,6 +39,12 @@ class HostLimiter:
     A host may have several quotas and names that of a response only in the response. A path counts against the quota
     that the last response under the same first folder (`/api/...`) named.
 
+    Args:
+        name: The origin.
+        max_concurrent: Requests at a time.
+        clock: Time.
+        sharers: Processes that use up the same quotas; this one takes its share of what remains.
+
     Attributes:
         connections: One permit for each request that may be in progress.
         meter: Measures latency and bandwidth.
@@ -46,13 +52,14 @@ class HostLimiter:
         given_up: Why no request is sent any more; None while requests are sent.
     """
 
-    def __init__(self, name: str, max_concurrent: int, clock: Clock) -> None:
+    def __init__(self, name: str, max_concurrent: int, clock: Clock, sharers: int = 1) -> None:
         self.connections = threading.BoundedSemaphore(max_concurrent)
         self.meter = LinkMeter()
         self.failed_connections = 0
         self.given_up: str | None = None
         self._name = name
         self._clock = clock
+        self._sharers = sharers
         self._lock = threading.Lock()
         self._quotas: dict[str, _Quota] = {}
         self._quota_by_folder: dict[str, str] = {}
@@ -107,7 +114,7 @@ class HostLimiter:
                     quota.spacing = 0.0
                 else:
                     is_low = n_remaining < quotas.get(name, 0) * _LOW_QUOTA
-                    quota.spacing = seconds / n_remaining if is_low else 0.0
+                    quota.spacing = seconds * self._sharers / n_remaining if is_low else 0.0
 
     def spacing(self, path: str) -> float:
         """Return the seconds between two requests for a path at present; 0 where they are not spread."""

@@ -101,7 +101,7 @@ def test_failed_checkpoints_make_exit_code_3(call, zoo: Path, dataset: Path) -> 
         (["sync", "packages:no-such-distribution"], "no-such-distribution"),
         (["sync", "local:.", "--kernel-size", "5x5"], "--kernel-size"),
         (["sync", "local:.", "--device", "abacus"], "--device abacus"),
-        (["sync", "local:.", "--engine", "ray"], "--engine"),
+        (["sync", "local:.", "--engine", "spark"], "--engine"),
         (["inspect", "local:."], "names no checkpoint"),
         (["inspect", "no-such.pth"], "no such file, and no source of this name; installed are cnn-filter-db, hub"),
         (["plugin", "check", "no-module"], "no-module: not the name of a module"),

@@ -123,8 +123,9 @@ def execute(
     chosen = Settings(**{"jobs": 1, **(settings or {})})
     stand_in: Any = crawler
     collaborators: dict[str, Any] = {
-        "engine": LocalEngine(crawler=stand_in, jobs=chosen.jobs), "cancellation": crawler.cancellation,
-        "writer": writer, "layer_store": FullLayerStore([]), "progress": NullProgress(), **others,
+        "engine": LocalEngine(crawler=stand_in, index=crawler.index, jobs=chosen.jobs),
+        "cancellation": crawler.cancellation, "writer": writer, "layer_store": FullLayerStore([]),
+        "progress": NullProgress(), **others,
     }  # fmt: skip
     PlanExecutor(**collaborators, settings=chosen).execute(planned, report)
     return report

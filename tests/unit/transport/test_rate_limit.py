@@ -62,6 +62,13 @@ def test_below_a_tenth_of_a_quota_requests_are_spread(limiter: HostLimiter, rema
     assert [limiter.reserve("/api/a") for _ in range(3)] == pytest.approx([0.0, spacing, 2 * spacing])
 
 
+def test_processes_that_share_a_quota_each_take_their_part_of_it(time: Time) -> None:
+    shared = HostLimiter("https://host", 2, Clock(monotonic=lambda: time.now), sharers=4)
+    headers = {"RateLimit": '"api";r=40;t=100', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}
+    shared.update_from_headers("/api/a", headers)
+    assert shared.spacing("/api/a") == 10.0
+
+
 def test_the_spread_ends_with_a_full_quota(limiter: HostLimiter) -> None:
     policy = {"RateLimit-Policy": '"api";q=500;w=300'}
     limiter.update_from_headers("/api/a", {"RateLimit": '"api";r=1;t=100', **policy})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,10 @@ def remove(target: Path) -> bool:
 def remove_temporary_files(dataset: Path) -> None:
     """Delete unfinished files of killed runs; only while holding the lock of the dataset."""
     for path in (dataset / TEMPORARY).glob(".*"):
-        remove(path)
+        if path.is_dir():  # of workers of another process
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            remove(path)
 
 
 def _make_folder(folder: Path) -> None:

@@ -70,6 +70,11 @@ class ContentIndex:
                 self._claims.setdefault(key, set()).add(model_id)
             return owner
 
+    def is_pending(self, key: ContentKey, model_id: str) -> bool:
+        """Tell whether `claim` would wait for an earlier checkpoint."""
+        with self._changed:
+            return self._is_pending(key, model_id)
+
     def add(self, key: ContentKey, model_id: str) -> None:
         """Record that a checkpoint holds a content; the first one recorded stays."""
         with self._changed:

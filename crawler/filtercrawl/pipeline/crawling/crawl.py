@@ -7,10 +7,10 @@ the `CrawlResult`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 
@@ -28,12 +28,12 @@ from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.reader import Reader, read_content
 from filtercrawl.api.source import Source
 from filtercrawl.config.urls import redact_urls
+from filtercrawl.dataset.schema.model_row import ContentKey
 from filtercrawl.dataset.schema.validation import check_tensors
 from filtercrawl.dataset.tables.effective import with_recipes
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, structure_of
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles, display_name
-from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.extract import Extraction, extract
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
@@ -51,9 +51,17 @@ _PREFETCH_BYTES: Final = 2 * 1024**3
 _MAX_REASON_LENGTH: Final = 500
 
 
+class ContentClaims(Protocol):
+    """Tells which checkpoint holds a content; `ContentIndex` does, and what asks it from another process."""
+
+    def claim(self, key: ContentKey, model_id: str, cancellation: CancellationToken | None = None) -> str | None:
+        """Return the checkpoint that holds a content; if there is none, reserve the content for the caller to read."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Crawler:
-    """Crawls checkpoints; all worker threads of a run share one.
+    """Crawls checkpoints; all worker threads of a process share one.
 
     Attributes:
         sources: Sources by name.
@@ -65,17 +73,19 @@ class Crawler:
         verify_all: Fetch every file in full whose SHA-256 is declared, and verify it.
         cancellation: Ends the run.
         prefetch_budget: Limits the bytes that are fetched before they are written.
+        on_stage: Called at each step of the work.
     """
 
     sources: Mapping[str, Source]
     readers: tuple[Reader, ...]
     transport: MeasuredTransport
-    index: ContentIndex
+    index: ContentClaims
     layer_stager: LayerStager
     write_slots: WeightedSemaphore
     verify_all: bool = False
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     prefetch_budget: WeightedSemaphore = field(default_factory=lambda: WeightedSemaphore(_PREFETCH_BYTES))
+    on_stage: Callable[[], None] | None = None
 
     def crawl(self, task: CrawlTask) -> CrawlResult:
         """Crawl one checkpoint; whatever is wrong with it becomes the error of the result.
@@ -83,7 +93,7 @@ class Crawler:
         Raises:
             Cancelled: The run is to end.
         """
-        timer = StageTimer()
+        timer = StageTimer(self.on_stage)
         try:
             self.cancellation.raise_if_cancelled()
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -12,11 +12,15 @@ class StageTimer:
 
     For use by one thread.
 
+    Args:
+        on_stage: Called when a stage begins or goes on after an inner one, which tells that the work goes on.
+
     Attributes:
         seconds: Seconds by stage, in the order in which the stages first began.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_stage: Callable[[], None] | None = None) -> None:
+        self._on_stage = on_stage
         self.seconds: dict[str, float] = {}
         self._running: list[str] = []
         self._since = time.perf_counter()
@@ -35,6 +39,8 @@ class StageTimer:
 
     def _charge(self) -> None:
         now = time.perf_counter()
+        if self._on_stage is not None:
+            self._on_stage()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
         self._since = now

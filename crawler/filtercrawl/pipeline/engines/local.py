@@ -10,6 +10,7 @@ from typing import Final
 
 from filtercrawl.api.checkpoint import is_local
 from filtercrawl.api.errors import Cancelled
+from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.crawl import Crawler
 from filtercrawl.pipeline.engines.engine import files_of
 from filtercrawl.pipeline.process_settings import limit_torch_threads
@@ -28,10 +29,12 @@ class LocalEngine:
 
     Attributes:
         crawler: Crawls one task, in a worker thread.
+        index: Contents that are known or being read; what the crawler asks.
         jobs: How many checkpoints are written at a time.
     """
 
     crawler: Crawler
+    index: ContentIndex
     jobs: int
 
     @property
@@ -45,7 +48,7 @@ class LocalEngine:
 
     def results(self, tasks: Sequence[CrawlTask], may_start: Callable[[], bool]) -> Generator[CrawlResult, None, None]:
         """Crawl tasks in worker threads and yield the results in their order."""
-        index, n_threads = self.crawler.index, self.jobs + 1 + PREFETCHED_TASKS
+        n_threads = self.jobs + 1 + PREFETCHED_TASKS
         waiting = deque(tasks)
         started: deque[_StartedTask] = deque()
         pool = ThreadPoolExecutor(n_threads, "crawl", initializer=limit_torch_threads)
@@ -68,9 +71,9 @@ class LocalEngine:
                 except Cancelled:
                     continue
                 finally:
-                    index.release(first.task.model_id)
+                    self.index.release(first.task.model_id)
         finally:
-            index.close()
+            self.index.close()
             pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -19,6 +19,14 @@ def test_time_in_an_inner_stage_does_not_count_for_the_outer_one() -> None:
     assert timer.seconds["write"] < timer.seconds["fetch"]
 
 
+def test_each_step_is_told() -> None:
+    steps: list[str] = []
+    timer = StageTimer(lambda: steps.append("step"))
+    with timer.stage("write"), timer.stage("fetch"):
+        steps.append("work")
+    assert steps == ["step", "step", "work", "step", "step"]
+
+
 def test_a_stage_that_raises_is_counted() -> None:
     timer = StageTimer()
     try:

@@ -1,0 +1,20 @@
+"""What tests of engines share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from filtercrawl.pipeline.report import SyncReport
+
+# Syncs on the engine that it is given; keyword arguments are settings.
+RunOn = Callable[..., SyncReport]
+
+
+def files(dataset: Path) -> dict[str, bytes]:
+    """Return the published files of a dataset by path."""
+    return {
+        str(path.relative_to(dataset)): path.read_bytes()
+        for path in sorted(dataset.rglob("*"))
+        if path.is_file() and ".filtercrawl" not in path.parts
+    }
