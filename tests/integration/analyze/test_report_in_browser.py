@@ -12,7 +12,6 @@ import pytest
 
 from filtercrawl.api.analysis import Estimate, Figure, Finding, Result, ResultTable
 from filtercrawl_analysis.report.kernel_picture import layer_pictures
-from support.browser import find_browser, open_browser
 from support.memory_view import Layer, MemoryView
 from support.small_report import BASIS, write_small_report
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 html5lib = pytest.importorskip("html5lib", reason="html5lib is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="playwright is not installed")
-EXECUTABLE = find_browser()
-if EXECUTABLE is None:
-    pytest.skip("no Chromium or Chrome is installed", allow_module_level=True)
 
 ROWS = 40
 NUMBERS = [None if i % 10 == 3 else (i * 7 % ROWS) * 1000.5 for i in range(ROWS)]
@@ -64,13 +60,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     view = MemoryView([Layer(model_id="local/net.pt", weight=kernels, facts={"layer": "conv1"})])
     pictures = layer_pictures(view)  # type: ignore[arg-type]
     return write_small_report(tmp_path_factory.mktemp("report"), result(), pictures=pictures).as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    assert EXECUTABLE is not None
-    with open_browser(EXECUTABLE) as browser:
-        yield browser
 
 
 @pytest.fixture

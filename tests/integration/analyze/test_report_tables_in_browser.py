@@ -18,16 +18,12 @@ from filtercrawl.api.analysis import CitedRows, Finding, Result, ResultTable
 from filtercrawl_analysis.report.sanitize import sanitize
 from filtercrawl_analysis.report.table_script import MAX_CELLS, MAX_ROWS
 from filtercrawl_analysis.report.table_view import cell
-from support.browser import find_browser, open_browser
 from support.small_report import write_small_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="playwright is not installed")
-EXECUTABLE = find_browser()
-if EXECUTABLE is None:
-    pytest.skip("no Chromium or Chrome is installed", allow_module_level=True)
 
 ROWS = 981
 DRAWN = 100
@@ -82,13 +78,6 @@ def served(report: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}/{report.name}"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    assert EXECUTABLE is not None
-    with open_browser(EXECUTABLE) as browser:
-        yield browser
 
 
 @pytest.fixture
