@@ -78,8 +78,9 @@ def analyze(dataset: DatasetView) -> Result:
 
 
 def _analyze(dataset: DatasetView) -> Result:
-    models = lineage_models(dataset)
-    if len(models) < 2:
+    models, duplicates = lineage_models(dataset), list(_duplicates(dataset))
+    n_models = len({*models, *(edge.child for edge in duplicates)})
+    if n_models < 2:
         return empty_result("fewer than two models with learned kernels")
     cards = stated_parents(dataset.models, models)
     known = [(child, parent) for child, parent in cards if parent in models]
@@ -89,7 +90,7 @@ def _analyze(dataset: DatasetView) -> Result:
     for number, (a, b) in enumerate(candidates):
         dataset.progress(number, len(candidates), "pairs of models")
         pairs.append(comparison.compare(a, b))
-    edges = [*lineage_edges(pairs, _dates(dataset), cards), *_duplicates(dataset)]
+    edges = [*lineage_edges(pairs, _dates(dataset), cards), *duplicates]
     lineage = _lineage_table(sorted(edges, key=lambda edge: edge.child))
     related = [pair for pair in pairs if pair.judgement.relation != "none"]
     tables = (
@@ -104,7 +105,7 @@ def _analyze(dataset: DatasetView) -> Result:
     return Result(
         tables=tables,
         figures=tuple(_figures(lineage, size)),
-        findings=tuple(lineage_findings(lineage, len(models))),
+        findings=tuple(lineage_findings(lineage, n_models)),
     )
 
 

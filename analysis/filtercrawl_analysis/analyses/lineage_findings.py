@@ -36,7 +36,7 @@ def lineage_findings(lineage: pa.Table, n_models: int) -> Iterator[Finding]:
 
     Args:
         lineage: The table `lineage`.
-        n_models: Number of models that were compared.
+        n_models: Number of models, with the duplicates of others.
     """
     rows = lineage.to_pylist()
     if not rows:

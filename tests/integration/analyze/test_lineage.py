@@ -164,3 +164,21 @@ def test_unrelated_models_give_an_empty_table_and_say_so(tmp_path: Path) -> None
     assert [str(finding) for finding in result.findings] == [
         "None of 4 models was made from another one of the dataset."
     ]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_duplicates_are_models_that_were_made_from_another_one(tmp_path: Path, others: int) -> None:
+    names = ["a", "b", "c"]
+    nets = [
+        *(Net(name=name, state=new(0)) for name in names),
+        *(Net(name=f"z{i}", state=new(9)) for i in range(others)),
+    ]
+    result = analysed("lineage", plant(tmp_path, nets))
+    assert {(row["child"], row["relation"]) for row in rows(result, "lineage")} == {
+        ("acme/b", "same"),
+        ("acme/c", "same"),
+    }
+    first = result.findings[0]
+    assert not isinstance(first, str)
+    assert first.estimate is not None
+    assert (first.estimate.value, first.estimate.note.partition(";")[0]) == (2, f"of {3 + others} models")
