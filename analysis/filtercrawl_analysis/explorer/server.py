@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = HTTPStatus.BAD_REQUEST if usage else HTTPStatus.INTERNAL_SERVER_ERROR
             self._send_json({"error": str(error)}, status)
 
-    do_HEAD = do_GET  # noqa: N815 - as above
+    do_HEAD = do_GET  # noqa: N815 - the base class's name
 
     def _is_own_origin(self) -> bool:
         hosts = own_hosts(self.owner.port)

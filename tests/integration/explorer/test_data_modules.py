@@ -150,6 +150,7 @@ def test_rows_are_what_pyarrow_reads(opened: Opened) -> None:
         for row in rows
     ]
     assert opened.node.ask("layers", rows) == expected
+    assert opened.node.ask("layers", [5, 0], ["layer"]) == [{"layer": opened.index[row]["layer"]} for row in (5, 0)]
 
 
 LISTS = [field.name for field in INDEX if pa.types.is_list(field.type)]

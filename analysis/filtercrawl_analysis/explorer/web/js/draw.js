@@ -14,7 +14,7 @@ export function theme() {
 }
 
 /** Colors of weights from -1 to 1: [256 * 3] of red, green and blue; both ends are far from zero in lightness. */
-export function kernelColors(name = theme()) {
+function kernelColors(name = theme()) {
   if (!tables.has(name)) tables.set(name, colorTable(STOPS[name]));
   return tables.get(name);
 }

@@ -186,7 +186,7 @@ class Grid {
     if (!node.isConnected) return;
     const count = Math.min(samples.ids.length, KERNELS);
     if (!count) {
-      const { file } = await this.#store.layer(row);
+      const { file } = await this.#store.layer(row, ["file"]);
       canvas.replaceWith(h("span", {}, file ? "weights of another layer" : "weights not stored"));
       return;
     }
@@ -216,7 +216,7 @@ class Grid {
   async #open(row, canvas, event) {
     const { ids, size } = await this.#read(row).catch(() => ({ ids: [] }));
     if (!ids.length) {
-      this.#state.set({ kernel: (await this.#store.layer(row)).layer_id }, { push: true });
+      this.#state.set({ kernel: (await this.#store.layer(row, ["layer_id"])).layer_id }, { push: true });
       return;
     }
     const count = Math.min(ids.length, KERNELS);

@@ -60,9 +60,9 @@ export class Dataset {
     return this.#once(`column ${name}`, () => (name.includes(".") ? this.#joined(name) : this.#read(this.#index, name, name)));
   }
 
-  /** Rows of index as objects. */
-  layers(rows) {
-    return this.#index.objects(rows);
+  /** Rows of index as objects, by default of all columns. */
+  layers(rows, names) {
+    return this.#index.objects(rows, names);
   }
 
   /** The row of a layer, or -1. */
@@ -206,7 +206,7 @@ function samplesBy({ ids, sizes, taps, kernels, groups }, files) {
 }
 
 /** The place of each id in others, or -1; fast where both are in the same order. */
-export function matchRows(ids, others) {
+function matchRows(ids, others) {
   const matches = new Int32Array(ids.length).fill(-1);
   let found = 0;
   for (let row = 0; row < ids.length && found < others.length; row++) {
@@ -226,7 +226,7 @@ function describe(file, prefix = "") {
 }
 
 /** Height and width of the picture of a kernel: `3` is a row, and the slices of `3x3x3` are below one another. */
-export function pictureSize(kernel) {
+function pictureSize(kernel) {
   const size = kernel.split("x").map(Number);
   const width = size.at(-1);
   return [size.slice(0, -1).reduce((product, side) => product * side, 1), width];

@@ -55,9 +55,8 @@ export class ParquetFile {
     return node.element.converted_type === "LIST" || node.element.logical_type?.type === "LIST" ? "LIST" : "GROUP";
   }
 
-  /** Rows as objects of all columns, but structs; each row group is decoded once. */
-  async objects(rows) {
-    const names = this.names.filter((name) => this.type(name) !== "GROUP");
+  /** Rows as objects of some columns, by default of all but structs; each row group is decoded once. */
+  async objects(rows, names = this.names.filter((name) => this.type(name) !== "GROUP")) {
     const groups = [...new Set(rows.map((row) => this.groupOf(row)))];
     const columns = new Map(await Promise.all(groups.map(async (group) => {
       return [group, await Promise.all(names.map((name) => this.values(name, [group])))];

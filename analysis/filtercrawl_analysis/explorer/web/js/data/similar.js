@@ -56,7 +56,7 @@ function measureOf(metric, invariant) {
 }
 
 /** What a kernel becomes by the changes that do not count, with names. */
-export function imagesOf(values, [height, width], invariant) {
+function imagesOf(values, [height, width], invariant) {
   const kernel = Float64Array.from(values);
   let images = [{ name: "as it is", values: kernel }];
   const at = (place) =>

@@ -39,7 +39,7 @@ export class LayerPoints {
   }
 
   async name(row) {
-    const { layer, model_id: model } = await this.store.layer(row);
+    const { layer, model_id: model } = await this.store.layer(row, ["layer", "model_id"]);
     return `${layerTitle(layer)} of ${model}`;
   }
 }

@@ -169,7 +169,7 @@ class Scatter {
 
   async open(row) {
     const { source } = this;
-    const first = async () => (await this.store.samples(row)).ids[0] ?? (await this.store.layer(row)).layer_id;
+    const first = async () => (await this.store.samples(row)).ids[0] ?? (await this.store.layer(row, ["layer_id"])).layer_id;
     const id = source.noun === "kernel" ? await source.name(row) : await first();
     this.state.set({ kernel: id }, { push: true });
   }
