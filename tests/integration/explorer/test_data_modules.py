@@ -302,6 +302,20 @@ def test_counts_of_values_add_up(opened: Opened) -> None:
         assert list(counts.values()) == sorted(counts.values(), reverse=True)
 
 
+def test_a_kernel_that_is_not_finite_has_no_neighbors(opened: Opened, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(opened.folder, tmp_path / "dataset"))
+    path = min((folder / "data").glob("samples*.parquet"))
+    table = pq.read_table(path)
+    first = table.slice(0, 1).to_pylist()[0]
+    values = [[float("nan"), *first["values"][1:]], *table["values"].to_pylist()[1:]]
+    place = table.schema.get_field_index("values")
+    table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+    pq.write_table(table, path, compression="zstd")
+    refused = pytest.raises(RuntimeError, match="not finite")
+    with open_explorer(folder) as server, Node.start(server.url) as node, refused:
+        node.ask("similar", first["kernel_id"], {}, "")
+
+
 def images(kernel: np.ndarray, invariant: list[str]) -> list[np.ndarray]:
     """What a kernel becomes by the changes, with NumPy."""
     turned = [kernel]

@@ -19,7 +19,9 @@ export async function similarSamples(store, id, { k = 12, metric = "cosine", inv
   const rows = [row, ...store.rows.filter((other) => other !== row && sizes.values[other] === sizes.values[row])];
   const compared = rows.slice(0, MAX_LAYERS);
   const taps = own.size[0] * own.size[1];
-  const images = imagesOf(own.values.subarray(position * taps, (position + 1) * taps), own.size, invariant);
+  const query = own.values.subarray(position * taps, (position + 1) * taps);
+  if (!query.every(Number.isFinite)) throw new Error("A kernel with numbers that are not finite is similar to none.");
+  const images = imagesOf(query, own.size, invariant);
   const measure = measureOf(metric, invariant);
   const found = [];
   let searched = 0;

@@ -35,6 +35,7 @@ class Scatter {
     state.addEventListener("change", () => this.request());
     store.addEventListener("rows", () => this.request());
     store.addEventListener("columns", () => this.request());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.request());
     this.request();
   }
 
