@@ -145,6 +145,6 @@ def _value(value: float, *, percent: bool) -> str:
         return f"{share:.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.2g} %"
     if 0 < abs(value) < SMALLEST:
         return f"less than {SMALLEST}" if value > 0 else f"above -{SMALLEST}"
-    if value.is_integer() and abs(value) < MANY:  # a count
+    if float(value).is_integer() and abs(value) < MANY:  # a count
         return f"{value:,.0f}"
     return number(float(f"{value:.{2 if abs(value) < 1 else 3}g}")) if abs(value) < 1e4 else number(value)

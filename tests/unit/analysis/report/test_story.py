@@ -96,3 +96,8 @@ def test_numbers_in_words(number: dict[str, Any], value: str, interval: str, tes
 
 def test_a_finding_without_a_number_shows_none() -> None:
     assert estimate_view(None) is None
+
+
+@pytest.mark.parametrize(("value", "said"), [(3, "3"), (1_234, "1,234"), (0, "0"), (-2, "-2")])
+def test_counts_may_be_whole_numbers_of_python(value: int, said: str) -> None:
+    assert estimate_view(estimate(value))["value"] == said
