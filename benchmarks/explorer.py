@@ -24,6 +24,7 @@ from explorer_data import write_dataset
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 from ratios import Ratio, record
 
+from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl_analysis.explorer.explore import open_explorer
 from filtercrawl_analysis.explorer.page import page_files
 
@@ -148,14 +149,14 @@ def compare(layers: int, runs: list[dict[str, float]]) -> None:
 
 
 def report(layers: int, folder: Path, browser: str, runs: list[tuple[dict[str, float], dict[str, list[Sent]]]]) -> str:
-    sizes = {path.name: path.stat().st_size for path in sorted((folder / "data").glob("*.parquet"))}
+    sizes = {name: sum(path.stat().st_size for path in files_of(folder, name)) for name in ("index", "samples")}
     own = sum(path.stat().st_size for path in page_files().values())
     vendor = sum(path.stat().st_size for name, path in page_files().items() if name.startswith("vendor/"))
     lines = [
         "# The explorer, measured",
         "",
         f"Written by `python benchmarks/explorer.py`; {platform.machine()}, {browser}, {layers:,} layers. `index` has "
-        f"{sizes['index.parquet'] / 1e6:.1f} MB, `samples` {sizes['samples.parquet'] / 1e6:.0f} MB; the page itself "
+        f"{sizes['index'] / 1e6:.1f} MB, `samples` {sizes['samples'] / 1e6:.0f} MB; the page itself "
         f"{own / 1e3:.0f} kB, {vendor / 1e3:.0f} kB of which read Parquet. {len(runs)} runs, each in a browser "
         f"without a cache, from a server on the same machine with {os.cpu_count()} cores, on which "
         f"{os.getloadavg()[1]:.0f} processes wanted to run.",
@@ -186,7 +187,7 @@ def main() -> None:
     layers = int(sys.argv[1]) if len(sys.argv) > 1 else LAYERS
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch)
-        if not (folder / "data/index.parquet").is_file():
+        if not (folder / "data/index").is_dir():
             write_dataset(folder, layers)
         with open_explorer(folder) as server, sync_playwright() as playwright:
             runs: list[Any] = []

@@ -138,13 +138,13 @@ def write_dataset(folder: Path, n: int) -> None:
             yield row
 
     batches = sample_batches(rows(), lambda digest: by_digest[digest])
-    write_table(folder, "data/samples.parquet", SAMPLES, batches)
+    write_table(folder, "data/samples/part.parquet", SAMPLES, batches)
     index = (row.to_arrow() for row in index_rows(n))
-    write_table(folder, "data/index.parquet", INDEX, record_batches(index, INDEX, cut=_CUT))
+    write_table(folder, "data/index/part.parquet", INDEX, record_batches(index, INDEX, cut=_CUT))
     models = {row.model_id: row for row in index_rows(n)}
     described = (
         ModelRow(model_id=name, source=row.source, name=name, outcome="emitted", family=row.family).to_arrow()
         for name, row in models.items()
     )
-    write_table(folder, "data/models.parquet", MODELS, record_batches(described, MODELS))
+    write_table(folder, "data/models/part.parquet", MODELS, record_batches(described, MODELS))
     write_table(folder, "analysis/tables/layer_quality.parquet", quality, record_batches(quality_rows(n), quality))

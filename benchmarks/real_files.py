@@ -124,8 +124,8 @@ def compare(origin: str, name: str, path: Path, reference: Iterator[NDArray[np.f
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
         filtercrawl.sync(f"local:{path}", dataset=dataset, kernel_size="all", progress=False, device="cpu")
-        index = pq.read_table(dataset / "data" / "index.parquet").to_pylist()
-        models = pq.read_table(dataset / "data" / "models.parquet").to_pylist()
+        index = pq.read_table(dataset / "data" / "index").to_pylist()
+        models = pq.read_table(dataset / "data" / "models").to_pylist()
     (model,) = (model for model in models if model["outcome"] != "skipped")  # the shards of a distributed checkpoint
     found = {(tuple(row["shape"]), row["layer_sha256"]) for row in index}
     return Row(

@@ -140,9 +140,7 @@ def demonstrate(folder: Path) -> None:
         hub.repos["lab/voice"].gated = "auto"
         report, _ = night.run("one gated")
         assert report.removed_models == []
-        outcomes = {
-            row["model_id"]: row["outcome"] for row in pq.read_table(night.dataset / "data/models.parquet").to_pylist()
-        }
+        outcomes = {row["model_id"]: row["outcome"] for row in pq.read_table(night.dataset / "data/models").to_pylist()}
         assert outcomes["hub/lab/voice/silero.safetensors"] == "emitted"  # its kernels stay
 
 

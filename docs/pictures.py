@@ -46,7 +46,7 @@ def main() -> None:
 
 def picture_preview(dataset: Path, columns: int = 4, side: int = 250) -> None:
     """Put pictures of the config `preview` side by side: the first of each kernel size and distribution."""
-    rows = pq.read_table(dataset / "data/preview.parquet", columns=["model_id", "kernel", "picture"]).to_pylist()
+    rows = pq.read_table(dataset / "data/preview", columns=["model_id", "kernel", "picture"]).to_pylist()
     kinds = {
         (row["kernel"], row["model_id"].split("/")[1]): row for row in reversed(rows) if row["picture"] is not None
     }

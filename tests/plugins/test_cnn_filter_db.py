@@ -117,7 +117,7 @@ def test_models_layers_and_kernels(
         kernels = found.pop(f"cnn-filter-db/{layer}")
         assert np.array_equal(kernels.astype(np.float64), db.kernels[start:stop])  # nothing was rounded
     assert not found
-    [empty] = [row for row in table(dataset, "ledger/cnn-filter-db") if row["reason"] is not None]
+    [empty] = [row for row in table(dataset, "ledger") if row["reason"] is not None]
     assert (empty["tensor"], empty["reason"], empty["shape"]) == ("norm1.weight", "empty", [0, 1, 3, 3])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +19,16 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl.config.spdx import is_redistributable
+from filtercrawl.dataset.files.parquet import Table
+from filtercrawl.dataset.files.table_files import Part
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS, MODELS
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables.effective import with_recipes
+from filtercrawl.dataset.tables.part_records import ExportRecord, PartPlan, PreviewPlan
+from filtercrawl.dataset.tables.partition import PART_ROWS, Size, bits_of, generations, leaves, place_of
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl.dataset.tables.staged_layers import StagedLayers
 from filtercrawl.extraction.effective import LayerKey, Norm, Recipe, Term
@@ -60,41 +64,85 @@ class MemoryRows:
     withdrawn_rows: list[Row] = field(default_factory=list)
     source_rows: list[Row] = field(default_factory=list)
     files: list[tuple[str, int, str]] = field(default_factory=list)
+    part_rows: int = PART_ROWS
 
-    def releases(self) -> dict[str, str | None]:
-        return {row["model_id"]: row["first_release"] for row in self.model_rows}
+    def spread_changes(self) -> None:
+        """Everything is taken for changed."""
 
-    def models(self) -> Iterator[ModelRow]:
-        return map(ModelRow.from_arrow, sorted(self.model_rows, key=lambda row: row["model_id"]))
+    def changed_models(self) -> list[str]:
+        return sorted({row["model_id"] for row in self.model_rows})
 
-    def index(self) -> Iterator[IndexRow]:
-        return map(IndexRow.from_arrow, sorted(self.index_rows, key=lambda row: row["model_id"]))
+    def plan_parts(self, changed: Sequence[str]) -> PartPlan:
+        names: dict[str, list[str]] = {}
+        for row in self.model_rows:
+            names.setdefault(self._generation(row["first_release"]), []).append(row["model_id"])
+        parts = {
+            Part(bits, generation): size
+            for generation, models in (names or {"": []}).items()
+            for bits, size in leaves(lambda bits, models=models: self._size(bits, models), limit=self.part_rows)
+        }
+        return PartPlan(parts=parts, changed=frozenset(parts))
 
-    def ledger_sources(self) -> list[str]:
-        return sorted(self.ledger_rows)
+    def _generation(self, release: str | None) -> str:
+        return generations(row["first_release"] or "" for row in self.model_rows)[release or ""]
 
-    def ledger(self, source: str) -> Iterator[LedgerRow]:
-        return map(LedgerRow.from_arrow, self.ledger_rows[source])
+    def _size(self, bits: str, models: Sequence[str]) -> Size:
+        below = [name for name in models if bits_of(place_of(name)).startswith(bits)]
+        return Size(len(below) + sum(row["model_id"] in below for row in self.index_rows), len(below))
+
+    def models_in(self, part: Part) -> list[str]:
+        return sorted(
+            {
+                row["model_id"]
+                for row in self.model_rows
+                if self._generation(row["first_release"]) == part.generation
+                and bits_of(place_of(row["model_id"])).startswith(part.bits)
+            }
+        )
+
+    def plan_preview(self, changed: Collection[str], before: str) -> PreviewPlan:
+        rows: dict[Part, list[IndexRow]] = {}
+        for owner in self.models_of(self.changed_models()):
+            part = Part(generation=self._generation(owner.first_release))
+            rows.setdefault(part, []).extend(row for row in self.index([owner]) if row.stored)
+        return PreviewPlan(rows=rows, digest="", changed=True)
+
+    def last_export(self, parts: Iterable[Part]) -> ExportRecord:
+        return ExportRecord()
+
+    def redistributable_files(self, parts: Iterable[Part]) -> list[Table]:
+        return []
+
+    def put_export(self, plan: PartPlan, record: ExportRecord) -> None:
+        """Nothing is kept."""
+
+    def models_of(self, model_ids: Iterable[str]) -> Iterator[ModelRow]:
+        for model_id in model_ids:
+            yield from (ModelRow.from_arrow(row) for row in self.model_rows if row["model_id"] == model_id)
+
+    def index(self, owners: Iterable[ModelRow]) -> Iterator[IndexRow]:
+        names = dict.fromkeys(owner.model_id for owner in owners)
+        rows = (row for name in names for row in self.index_rows if row["model_id"] == name)
+        return map(IndexRow.from_arrow, rows)
+
+    def ledger(self, owners: Iterable[ModelRow]) -> Iterator[LedgerRow]:
+        names = dict.fromkeys(owner.model_id for owner in owners)
+        rows = [row for rows in self.ledger_rows.values() for row in rows]
+        return (LedgerRow.from_arrow(row) for name in names for row in rows if row["model_id"] == name)
 
     def samples(self, layer_sha256: str) -> Samples | None:
         return self.stored.get(layer_sha256)
 
-    def sketch_sources(self) -> list[str]:
-        return sorted({row["source"] for row in self.index_rows})
+    def sketches(self, layers: Iterable[IndexRow]) -> Iterator[Row]:
+        contents = {layer.layer_sha256 or "": None for layer in layers if layer.stored}
+        return (self.sketched[content] for content in contents if content in self.sketched)
 
-    def sketches(self, source: str) -> Iterator[tuple[str, Row]]:
-        rows = [row for row in self.index_rows if row["source"] == source and row["file"]]
-        kept = {row["layer_sha256"]: row["model_id"] for row in rows}
-        return iter([(kept[content], self.sketched[content]) for content in sorted(kept.keys() & self.sketched.keys())])
+    def effective(self, owners: Iterable[ModelRow]) -> Iterator[pa.RecordBatch]:
+        return (self.recipes[owner.model_id] for owner in owners if owner.model_id in self.recipes)
 
-    def effective_releases(self) -> dict[str, str | None]:
-        return {model: release for model, release in self.releases().items() if model in self.recipes}
-
-    def effective_sources(self) -> list[str]:
-        return sorted({model.partition("/")[0] for model in self.recipes})
-
-    def effective(self, source: str) -> Iterator[tuple[str, pa.RecordBatch]]:
-        return ((model, rows) for model, rows in sorted(self.recipes.items()) if model.partition("/")[0] == source)
+    def layer_files_of(self, owners: Iterable[ModelRow]) -> Iterator[tuple[str, int, str]]:
+        wanted = {layer.file for layer in self.index(owners) if layer.stored}
+        return (file for file in self.files if file[0] in wanted)
 
     def renames(self) -> Iterator[RenameRow]:
         return map(RenameRow.from_arrow, self.rename_rows)
@@ -122,7 +170,8 @@ class MemoryRows:
             self.index_rows.append({**dict.fromkeys(INDEX.names), **row, **facts, **known})
         times = {"first_seen": NOW, "last_seen": NOW, "crawled_at": NOW}
         model = {"model_id": model_id, "source": source, "name": name, "outcome": "emitted", "attempts": 1}
-        self.model_rows.append({**dict.fromkeys(MODELS.names), **model, "license": terms, **times})
+        facts = {"license": terms, "layers_file": path}
+        self.model_rows.append({**dict.fromkeys(MODELS.names), **model, **facts, **times})
         for row in rows:
             self._record(source, model_id, row["tensor"], row["shape"], None)
         self._record(source, model_id, "stem.bias", [8], "bias")

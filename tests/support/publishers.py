@@ -88,6 +88,7 @@ def sound(repo: Repo | None) -> bool:
     import pyarrow.parquet as pq
 
     from filtercrawl.dataset.files.parquet import File
+    from filtercrawl.dataset.files.table_files import paths_of
 
     if repo is None or set(repo.head.files) <= {".gitattributes"}:
         assert repo is None or not repo.tags
@@ -96,7 +97,9 @@ def sound(repo: Repo | None) -> bool:
         commit = repo.at(revision)
         assert commit is not None
         files = commit.files
-        listed = [File(**row) for row in pq.read_table(pa.BufferReader(files[manifest.TABLE])).to_pylist()]
+        lists = paths_of(files, "files")
+        tables = [pq.read_table(pa.BufferReader(files[path])) for path in lists]
+        listed = [File(**row) for table in tables for row in table.to_pylist()]
         for file in listed:
             assert (len(files[file.path]), sha256(files[file.path])) == (file.size, file.sha256), file.path
         ours = {
@@ -104,10 +107,9 @@ def sound(repo: Repo | None) -> bool:
             for path in files
             if path.startswith((*(f"{part}/" for part in manifest.PARTS), *manifest.SINGLE_FILES))
         }
-        assert ours == {file.path for file in listed} | {manifest.TABLE}
-        readme = files[card.PATH]
-        listed.append(File(path=card.PATH, size=len(readme), sha256=sha256(readme)))
-        assert json.loads(files[manifest.PATH])["root"] == manifest.root_hash(listed)
+        assert ours == {file.path for file in listed} | {*lists}
+        tree = [File(path=path, size=len(files[path]), sha256=sha256(files[path])) for path in (*lists, card.PATH)]
+        assert json.loads(files[manifest.PATH])["root"] == manifest.root_hash(tree)
     return True
 
 

@@ -43,12 +43,7 @@ def put(path: Path, tensors: State) -> Path:
 
 
 def table(dataset: Path, name: str) -> list[dict[str, Any]]:
-    path = dataset / f"data/{name}.parquet"
-    return pq.read_table(path).to_pylist() if path.is_file() else []
-
-
-def rows_of(dataset: Path, name: str) -> list[dict[str, Any]]:
-    """The rows of a table that may have several files."""
+    """The rows of a table, of all its parts."""
     return [row for path in files_of(dataset, name) for row in pq.read_table(path).to_pylist()]
 
 

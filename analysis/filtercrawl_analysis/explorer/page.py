@@ -7,17 +7,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
-from filtercrawl.dataset.files.table_files import part_order
+from filtercrawl.load.configs import table_files
 from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.load.location import FolderLocation
 
 CONFIG: Final = "config.json"
+_TABLES: Final = ("index", "models", "samples")
 # What the page reads; layers files are found by the paths in index.
-_READ: Final = re.compile(r"data/(index|models|samples)(--[^/]+)?\.parquet|analysis/tables/[^/]+\.parquet")
+_READ: Final = re.compile(r"data/(index|models|samples)/[^/]+\.parquet|analysis/tables/[^/]+\.parquet")
 _CONNECT: Final = "connect-src 'self'"
 
 
@@ -76,29 +77,28 @@ def index_html(config: PageConfig) -> str:
 
 
 def readable_files(location: FolderLocation | HubLocation) -> dict[str, int]:
-    """Return the Parquet files of a dataset that the page reads, with their sizes; parts of a table in their order.
+    """Return the Parquet files of a dataset that the page reads, with their sizes, by path.
 
     Raises:
         DatasetError: There is no dataset, or one without layers.
     """
     location.index()
     if isinstance(location, FolderLocation):
-        # Not data/layers, which has thousands of files.
-        folders = (location.root / "data", location.root / "analysis/tables")
+        folders = [location.root / "data" / name for name in _TABLES] + [location.root / "analysis/tables"]
         found = [path for folder in folders for path in folder.glob("*.parquet")]
         sizes = {path.relative_to(location.root).as_posix(): path.stat().st_size for path in found}
     else:
-        location.file("data/files.parquet")
+        for path in table_files(location, "files"):
+            location.file(path)
         table = DatasetFolder(location.root).table("files", ["path", "size"])
         sizes = dict(zip(table["path"].to_pylist(), table["size"].to_pylist(), strict=True))
     return readable(sizes)
 
 
 def readable(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return those of a dataset's files that the page reads, parts of a table in their order.
+    """Return those of a dataset's files that the page reads, by path.
 
     Args:
         sizes: Bytes by path.
     """
-    names = sorted(filter(is_read, sizes), key=lambda name: part_order(PurePosixPath(name)))
-    return {name: sizes[name] for name in names}
+    return {name: sizes[name] for name in sorted(filter(is_read, sizes))}

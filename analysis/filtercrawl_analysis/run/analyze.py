@@ -16,6 +16,7 @@ from filtercrawl.api.progress import Progress
 from filtercrawl.api.vocabulary import WEIGHT_FORMS, WeightForm
 from filtercrawl.config import resolve
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
+from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl.display.session import open_progress
 from filtercrawl_analysis.data.extra_columns import extra_keys
@@ -99,7 +100,7 @@ def analyze(
     if along not in (None, "step"):
         raise UsageError(f"along: {along!r} is unknown; there is 'step'")
     settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device}, keywords=True)
-    if not (settings.dataset / "data/models.parquet").is_file():
+    if not has_table(settings.dataset, "models"):
         raise no_dataset(settings.dataset)
     check_columns(columns, settings.dataset)
     # torch and matplotlib take seconds to import: not before the request is known to be sound.

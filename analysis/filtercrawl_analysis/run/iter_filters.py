@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.dataset.files.dataset_folder import no_dataset
+from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.statistics.filters.filter_rows import filter_id
 from filtercrawl_analysis.statistics.filters.layer_filters import layer_filters
@@ -68,7 +69,7 @@ def iter_filters(dataset: str | Path, models: Sequence[str] | None = None, *, de
         >>> weak = [filter.filter_id for filter in iter_filters("kernels") if filter.energy_share < 1e-4]
     """
     folder = Path(dataset)
-    if not (folder / "data/models.parquet").is_file():
+    if not has_table(folder, "models"):
         raise no_dataset(folder)
     view = FolderDatasetView(folder)
     index = view.index

@@ -8,8 +8,9 @@ from typing import Any
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card.card import PATH as CARD
 from filtercrawl.dataset.card.card import Card
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.table_files import files_of, table_of
-from filtercrawl.load.location import INDEX_PATH, DatasetLocation, FolderLocation, reading
+from filtercrawl.load.location import DatasetLocation, FolderLocation, reading
 
 
 def config_paths(location: DatasetLocation) -> dict[str, tuple[str, ...]]:
@@ -27,26 +28,24 @@ def config_paths(location: DatasetLocation) -> dict[str, tuple[str, ...]]:
         raise DatasetError(f"{location}: {CARD} lists no configs") from error
 
 
-def checked_paths(location: DatasetLocation, configs: Mapping[str, tuple[str, ...]], table: str) -> tuple[str, ...]:
+def table_files(location: DatasetLocation, table: str) -> tuple[str, ...]:
     """Return the paths of a table's files; none where the dataset has no rows of it.
 
     Raises:
-        DatasetError: The card, which whoever published the dataset wrote, names a file of something else.
+        DatasetError: The manifest or the card, which a publisher wrote, names a file of something else.
+        NetworkError: The Hub does not answer.
     """
-    if table == "index":
-        return (INDEX_PATH,)
-    paths = configs.get(table, ())
+    stated = DatasetFolder(location.root, str(location)).stated_files(table)
+    if stated is not None:
+        return stated
+    if isinstance(location, FolderLocation):
+        return tuple(path.relative_to(location.root).as_posix() for path in files_of(location.root, table))
+    # A version that was published before the manifest named the files.
+    paths = config_paths(location).get(table, ())
     for path in paths:
         if not path.startswith("data/") or "\\" in path or table_of(path) != table:
             raise DatasetError(f"{location}: {path!r} in {CARD} is not the path of a file of {table}")
     return paths
-
-
-def table_files(location: DatasetLocation, table: str) -> tuple[str, ...]:
-    """Return the paths of a table's files; of a folder those that are there."""
-    if isinstance(location, FolderLocation):
-        return tuple(path.relative_to(location.root).as_posix() for path in files_of(location.root, table))
-    return checked_paths(location, config_paths(location), table)
 
 
 def _paths(config: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.manifest import PATH as MANIFEST
 from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.display import html_table
-from filtercrawl.load.configs import checked_paths, config_paths
+from filtercrawl.load.configs import config_paths, table_files
 from filtercrawl.load.layers import load_layers
 from filtercrawl.load.location import FolderLocation, open_location, reading
 from filtercrawl.load.views import RAW
@@ -126,7 +126,7 @@ class Dataset:
         names = TABLES[config].names
         if unknown := [name for name in columns or () if name not in names]:
             raise UsageError(f"{config} has no column {unknown_column(unknown[0], names)}")
-        return self._folder_with(self._paths(config)).table(config, columns)
+        return self._folder_with(table_files(self._location, config)).table(config, columns)
 
     def layers(
         self,
@@ -192,10 +192,6 @@ class Dataset:
     @cached_property
     def _paths_by_config(self) -> dict[str, tuple[str, ...]]:
         return config_paths(self._location)
-
-    def _paths(self, config: str) -> tuple[str, ...]:
-        known = {} if config == "index" else self._paths_by_config
-        return checked_paths(self._location, known, config)
 
     def _folder_with(self, paths: Sequence[str]) -> DatasetFolder:
         """Return the local folder that holds these published files, downloaded if necessary."""

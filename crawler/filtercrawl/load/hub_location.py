@@ -8,6 +8,9 @@ from typing import BinaryIO, Final, Self
 
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.config import hub_endpoint
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.manifest import PATH as MANIFEST
+from filtercrawl.dataset.files.table_files import table_path
 from filtercrawl.transport.hub import MISSING, translate_hub_errors
 from filtercrawl.transport.retry import RetryPolicy
 
@@ -27,41 +30,42 @@ class HubLocation:
     Attributes:
         repo_id: `org/name`.
         commit: The SHA of the commit.
-        index_file: The file of `index` in the cache of huggingface_hub.
+        manifest_file: The file of the manifest in the cache of huggingface_hub.
     """
 
     repo_id: str
     commit: str
-    index_file: Path
+    manifest_file: Path
 
     @classmethod
-    def open(cls, repo_id: str, revision: str | None, index_path: str) -> Self:
-        """Download `index` and find out from it which commit a revision is at.
+    def open(cls, repo_id: str, revision: str | None) -> Self:
+        """Download the manifest and find out from it which commit a revision is at.
 
         Where the Hub cannot be reached, it is the last commit of the revision that the cache knows.
 
         Args:
             repo_id: `org/name`.
             revision: A branch, tag or commit; None for `main`.
-            index_path: The path of `index` in the repository.
 
         Raises:
             NetworkError: The Hub cannot be reached, or there is no such repository, revision or file.
         """
         described = f"{repo_id}@{revision or 'main'} (no folder here)"
-        if _cached(repo_id, index_path, revision) is None:
-            _check_reachable(repo_id, index_path, revision, described)
-        file = _download(repo_id, index_path, revision, described)
+        if _cached(repo_id, MANIFEST, revision) is None:
+            _check_reachable(repo_id, MANIFEST, revision, described)
+        file = _download(repo_id, MANIFEST, revision, described)
         # The cache keeps a file as snapshots/COMMIT/PATH.
-        return cls(repo_id=repo_id, commit=file.parents[index_path.count("/")].name, index_file=file)
+        return cls(repo_id=repo_id, commit=file.parent.name, manifest_file=file)
 
     @property
     def root(self) -> Path:
         """The folder of the commit in the cache of huggingface_hub, which holds the files that were downloaded."""
-        return self.index_file.parents[1]
+        return self.manifest_file.parent
 
-    def index(self) -> Path:
-        return self.index_file
+    def index(self) -> tuple[Path, ...]:
+        stated = DatasetFolder(self.root, str(self)).stated_files("index")
+        # A version that was published before the manifest named the files has one.
+        return tuple(self.file(path) for path in ((table_path("index"),) if stated is None else stated))
 
     def file(self, path: str) -> Path:
         return _download(self.repo_id, path, self.commit, f"{self}: {path}")

@@ -14,11 +14,10 @@ import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
-from filtercrawl.dataset.files.manifest import PATH as MANIFEST
+from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.transport.hub import translate_hub_errors
 
-INDEX_PATH: Final = "data/index.parquet"
 _REPOSITORY: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)
 
 
@@ -30,8 +29,8 @@ class DatasetLocation(Protocol):
         """The local folder below which `file` returns files."""
         ...
 
-    def index(self) -> Path:
-        """Return the local file of `index`."""
+    def index(self) -> tuple[Path, ...]:
+        """Return the local files of `index`, in the order of its rows."""
         ...
 
     def file(self, path: str) -> Path:
@@ -51,12 +50,12 @@ class FolderLocation:
 
     root: Path
 
-    def index(self) -> Path:
-        path = self.root / INDEX_PATH
-        if not path.is_file():
+    def index(self) -> tuple[Path, ...]:
+        paths = files_of(self.root, "index")
+        if not paths:
             DatasetFolder(self.root).require()
-            raise DatasetError(f"{self.root}: has no layers yet, there is no {INDEX_PATH}; run `filtercrawl sync`")
-        return path
+            raise DatasetError(f"{self.root}: has no layers yet, there is no data/index; run `filtercrawl sync`")
+        return tuple(paths)
 
     def file(self, path: str) -> Path:
         if not (self.root / path).is_file():
@@ -92,7 +91,7 @@ def open_location(repo_or_path: str | Path, revision: str | None = None) -> Fold
         raise no_dataset(repo_or_path)
     if name[2] and revision is not None:
         raise UsageError(f"{repo_or_path}: the revision is given twice, as @{name[2]} and as revision={revision!r}")
-    return HubLocation.open(name[1], revision or name[2], INDEX_PATH)
+    return HubLocation.open(name[1], revision or name[2])
 
 
 def read_dataset_id(location: DatasetLocation) -> str | None:
@@ -102,8 +101,6 @@ def read_dataset_id(location: DatasetLocation) -> str | None:
         DatasetError: The manifest cannot be read.
         NetworkError: The Hub does not answer.
     """
-    if not isinstance(location, FolderLocation):
-        location.file(MANIFEST)
     found: str | None = DatasetFolder(location.root, str(location)).manifest().get("dataset_id")
     return found
 
@@ -119,7 +116,7 @@ def open_parquet(location: DatasetLocation, path: str) -> Iterator[pq.ParquetFil
     # The path was written by whoever published the dataset.
     pure = PurePosixPath(path)
     if pure.parts[:2] != ("data", "layers") or ".." in pure.parts or "\\" in path or "\0" in path:
-        raise DatasetError(f"{location}: {path!r} in {INDEX_PATH} is not the path of a layers file")
+        raise DatasetError(f"{location}: {path!r} in data/index is not the path of a layers file")
     # Without buffering every column would be a request of its own.
     with reading(location, path), pq.ParquetFile(location.source(path), pre_buffer=True) as file:
         yield file

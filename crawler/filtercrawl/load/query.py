@@ -29,22 +29,22 @@ EFFECTIVE_WEIGHT: Final = (
 # stores the same bytes. Of duplicates that match, the one that stores its weights is taken, or else the first.
 _SELECT: Final = """
     WITH stored AS (
-        SELECT layer_sha256, file_row_number, {{file: file, row_group: row_group, layer_id: layer_id, shape: shape,
-               n_parts: n_parts}} AS owner
+        SELECT layer_sha256, filename, file_row_number, {{file: file, row_group: row_group, layer_id: layer_id,
+               shape: shape, n_parts: n_parts}} AS owner
         FROM every WHERE row_group IS NOT NULL
     ), first_stored AS (
-        SELECT layer_sha256, arg_min(owner, file_row_number) AS owner FROM stored GROUP BY layer_sha256
+        SELECT layer_sha256, arg_min(owner, (filename, file_row_number)) AS owner FROM stored GROUP BY layer_sha256
     ), found AS (
-        SELECT {columns}, chosen.file_row_number, chosen.file AS named,
+        SELECT {columns}, chosen.filename, chosen.file_row_number, chosen.file AS named,
                coalesce(stored.owner, first_stored.owner) AS owner
-        FROM chosen LEFT JOIN stored USING (file_row_number)
+        FROM chosen LEFT JOIN stored USING (filename, file_row_number)
              LEFT JOIN first_stored ON chosen.layer_sha256 = first_stored.layer_sha256
         WINDOW same AS (PARTITION BY {same})
         QUALIFY chosen.row_group IS NOT NULL OR NOT bool_or(chosen.row_group IS NOT NULL) OVER same
-                AND chosen.model_id = arg_min(chosen.model_id, chosen.file_row_number) OVER same
+                AND chosen.model_id = arg_min(chosen.model_id, (chosen.filename, chosen.file_row_number)) OVER same
     )
-    SELECT * EXCLUDE (file_row_number, named) FROM found WHERE owner IS NOT NULL OR named IS NOT NULL
-    ORDER BY file_row_number
+    SELECT * EXCLUDE (filename, file_row_number, named) FROM found WHERE owner IS NOT NULL OR named IS NOT NULL
+    ORDER BY filename, file_row_number
 """
 
 
@@ -76,7 +76,7 @@ class LayerRequest:
 
 
 def select_layers(
-    index: Path,
+    index: Sequence[Path],
     where: str | None,
     columns: Sequence[str],
     *conditions: str | duckdb.Expression,
@@ -85,7 +85,7 @@ def select_layers(
     """Return the layers that match and whose weight is stored, in the order of `index`.
 
     Args:
-        index: The file of `index`.
+        index: The files of `index`, by name.
         where: A condition in the SQL of DuckDB; None for all.
         columns: Columns of `index` to return.
         *conditions: Further conditions, all of which must hold.
@@ -102,14 +102,16 @@ def select_layers(
     if where is not None and not where.strip():
         raise UsageError("the condition for layers is empty; None, or `true`, is for all layers")
     names = list(dict.fromkeys((*columns, *_REQUIRED)))
+    folder = index[0].parent
     # Nothing in a condition is worth the download of an extension.
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as database:
         try:
+            paths = [_literal(path) for path in index]
             every = _with_newer_columns(
-                database, database.read_parquet(_literal(index), file_row_number=True, hive_partitioning=False)
+                database, database.read_parquet(paths, file_row_number=True, filename=True, hive_partitioning=False)
             )
         except duckdb.Error as error:
-            raise DatasetError(f"{index}: cannot be read ({_line(error)})") from error
+            raise DatasetError(f"{folder}: cannot be read ({_line(error)})") from error
         chosen = every
         try:
             for condition in (where, *conditions):
@@ -122,13 +124,13 @@ def select_layers(
             raise UsageError(f"cannot choose layers where {where}: {_reason(error)}") from error
     owners = found["owner"].combine_chunks()
     if owners.null_count:
-        raise DatasetError(f"{index}: row_group is null where a weight is stored")
+        raise DatasetError(f"{folder}: row_group is null where a weight is stored")
     if unknown := [field.name for field in owners.type if owners.field(field.name).null_count]:
-        raise DatasetError(f"{index}: {', '.join(unknown)} is null where a weight is stored")
+        raise DatasetError(f"{folder}: {', '.join(unknown)} is null where a weight is stored")
     try:
         return found.cast(pa.schema([*(INDEX.field(name) for name in names), found.schema.field("owner")]))
     except (pa.ArrowException, ValueError) as error:
-        raise DatasetError(f"{index}: is no index of layers ({error})") from error
+        raise DatasetError(f"{folder}: is no index of layers ({error})") from error
 
 
 def _with_newer_columns(database: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

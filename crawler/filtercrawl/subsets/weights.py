@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from filtercrawl.dataset.card.configs import Config
+from filtercrawl.dataset.card.counts import FileTotals
 from filtercrawl.dataset.card.yaml_header import render_header
 from filtercrawl.dataset.files.parquet import write_table
 from filtercrawl.dataset.files.subset_folders import WEIGHTS
@@ -39,7 +40,7 @@ def write_weights(content: SubsetContent, location: DatasetLocation, folder: Pat
         about="Kernels with their weights.",
         schema=schema,
         paths=[table.path for table in files.values()],
-        files=list(files.values()),
+        files=FileTotals.of(files.values()),
         rows=sum(table.rows for table in files.values()),
         splits={split: [table.path] for split, table in files.items()},
     )

@@ -10,18 +10,20 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from filtercrawl.dataset.card.body import escape
+from filtercrawl.dataset.card.counts import FileTotals
 from filtercrawl.dataset.card.release import Release
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.table_files import paths_of
 from filtercrawl.dataset.files.unpublished import CATALOG
 from filtercrawl_publish.comparison.compare import compare_snapshots
 from filtercrawl_publish.comparison.difference import Difference
 from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, files_to_compare
 from filtercrawl_publish.rendering import text_environment
 from filtercrawl_publish.repository.base import Repository
-from filtercrawl_publish.repository.digests import file_sha256
 
 __all__ = ["MAX_SECTIONS", "render_changelog", "update_pending_changelog", "write_changelog"]
 
@@ -49,13 +51,14 @@ def write_changelog(before: Path | None, after: Path, release: Release, folder: 
     previous = None if before is None else _version_of(before)
     before_snapshot = None if before is None else DatasetSnapshot.open(before, previous or "the last version")
     difference = compare_snapshots(before_snapshot, DatasetSnapshot.open(after, release.version))
-    index = after / "data/index.parquet"
+    listed = {file.path: file for file in DatasetFolder(after).files()}
+    index = [listed[path] for path in paths_of(listed, "index")]
     content = {
         "version": release.version,
         "previous": previous,
         "repository": release.hub_id,
         "space": release.space_id,
-        "index_sha256": file_sha256(index) if index.is_file() else None,
+        "index_digest": FileTotals.of(index).digest if index else None,
         **difference.to_dict(),
     }
     del content["after"]["root"]  # the root hash covers this file, so the file cannot contain it

@@ -16,6 +16,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.table_files import files_of, table_of
 from filtercrawl.dataset.schema.arrow import MODELS
 from filtercrawl_publish.repository.open import open_to_read
 
@@ -34,7 +35,7 @@ _LAYER_COLUMNS: Final = (
     "effective_sha256",
 )
 # Tables that a comparison reads.
-TABLES: Final = ("models", "index", "withdrawn", "renames")
+TABLES: Final = ("models", "index", "withdrawn", "renames", "sketches")
 
 
 class SnapshotLayer(NamedTuple):
@@ -105,10 +106,8 @@ class DatasetSnapshot:
 
     def columns(self, name: str) -> list[str]:
         """Return the columns of a table, taken from its first file; none if it is absent."""
-        for path in (self.folder / f"data/{name}.parquet", *sorted((self.folder / f"data/{name}").glob("*.parquet"))):
-            if path.is_file():
-                return list(pq.read_schema(path).names)
-        return []
+        paths = files_of(self.folder, name)
+        return list(pq.read_schema(paths[0]).names) if paths else []
 
     def layers(self) -> Iterator[tuple[str, list[SnapshotLayer]]]:
         """Yield each checkpoint in `index` with its layers whose weights were read.
@@ -120,7 +119,7 @@ class DatasetSnapshot:
         for model_id, rows in groupby(self.rows("index", _LAYER_COLUMNS), key=lambda row: str(row["model_id"])):
             if model_id in seen:
                 raise DatasetError(
-                    f"{self.name}: data/index.parquet is not in order; run `filtercrawl sync` to write it again"
+                    f"{self.name}: data/index is not in order; delete it, and `filtercrawl sync` writes it"
                 )
             seen.add(model_id)
             if layers := [_layer(row) for row in rows if row["layer_sha256"] is not None]:
@@ -189,5 +188,4 @@ def open_snapshot(name: str, folder: Path, transport: Transport) -> DatasetSnaps
 
 def files_to_compare(paths: Iterable[str]) -> list[str]:
     """Return the files of a version that a comparison reads."""
-    single_files = {manifest.PATH, *(f"data/{name}.parquet" for name in TABLES)}
-    return sorted(path for path in paths if path in single_files or path.startswith("data/sketches/"))
+    return sorted(path for path in paths if path == manifest.PATH or table_of(path) in TABLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl_publish.publishing.staging import StagedVersion
 from filtercrawl_publish.publishing.upload import FileChanges
 from filtercrawl_publish.repository.base import Repository
@@ -21,14 +23,14 @@ __all__ = ["has_reader_visible_change"]
 # Columns that change with every run: when and where a checkpoint was last offered, the state that its source keeps,
 # and how often a failed one was tried.
 _BOOKKEEPING_COLUMNS: Final = {
-    "data/models.parquet": (
+    "models": (
         "last_seen", "attempts", "next_retry", "url", "etag", "extra", "selectors", "state",
     ),
-    "data/sources.parquet": ("listed",),
+    "sources": ("listed",),
 }  # fmt: skip
 # Files that are derived from the others, or describe the run.
 _DERIVED_FILES: Final = frozenset({
-    manifest.TABLE, manifest.PATH, card.PATH, SIGNATURE, manifest.RUN, *manifest.SINGLE_FILES,
+    manifest.PATH, card.PATH, SIGNATURE, manifest.RUN, *manifest.SINGLE_FILES,
 })  # fmt: skip
 # Parts of the card that follow from the bytes of files: digests and sizes.
 _DERIVED_TEXT: Final = re.compile(rb"\b[0-9a-f]{64}\b|\d[\d.,]* ?(?:[kMG]B|\|)")
@@ -37,21 +39,27 @@ _DERIVED_TEXT: Final = re.compile(rb"\b[0-9a-f]{64}\b|\d[\d.,]* ?(?:[kMG]B|\|)")
 def has_reader_visible_change(changes: FileChanges, staged: StagedVersion, repository: Repository, head: str) -> bool:
     """Return whether a staged version differs from `head` in anything but bookkeeping.
 
-    If only `models` and `sources` changed, these tables of `head` are downloaded and compared without their
-    bookkeeping columns.
+    If only `models` and `sources` changed, the files of these tables that differ are downloaded from `head` and
+    compared without their bookkeeping columns.
     """
-    if not changes.paths <= {*_BOOKKEEPING_COLUMNS, *_DERIVED_FILES}:
+    tables: dict[str, list[str]] = {}
+    for path in changes.paths - _DERIVED_FILES:
+        tables.setdefault(table_of(path) or "", []).append(path)
+    if not tables.keys() <= {*_BOOKKEEPING_COLUMNS, "files"}:
         return True
     if card.PATH in changes.add and not same_card_text(
         repository.read(card.PATH, head), (staged.folder / card.PATH).read_bytes()
     ):
         return True
-    tables = [path for path in _BOOKKEEPING_COLUMNS if path in changes.paths]
-    if any(path in changes.delete or path not in staged.files for path in tables):
-        return True
-    with TemporaryDirectory(prefix="filtercrawl-") as folder:
-        repository.fetch(tables, head, Path(folder))
-        return any(content_rows(Path(folder), path) != content_rows(staged.folder, path) for path in tables)
+    published = repository.files(head)
+    with TemporaryDirectory(prefix="filtercrawl-") as temporary:
+        before = Path(temporary)
+        for name in _BOOKKEEPING_COLUMNS:
+            paths = sorted(tables.get(name, ()))
+            repository.fetch([path for path in paths if path in published], head, before)
+            if content_rows(before, name, paths) != content_rows(staged.folder, name, paths):
+                return True
+    return False
 
 
 def same_card_text(before: bytes, after: bytes) -> bool:
@@ -59,9 +67,14 @@ def same_card_text(before: bytes, after: bytes) -> bool:
     return _DERIVED_TEXT.sub(b"", before) == _DERIVED_TEXT.sub(b"", after)
 
 
-def content_rows(folder: Path, path: str) -> list[dict[str, Any]]:
-    """Read a table of a dataset folder without its bookkeeping columns."""
-    file = folder / path
-    columns = [name for name in pq.read_schema(file).names if name not in _BOOKKEEPING_COLUMNS[path]]
-    rows: list[dict[str, Any]] = pq.read_table(file, columns=columns).to_pylist()
-    return rows
+def content_rows(folder: Path, table: str, paths: Iterable[str]) -> list[dict[str, Any]]:
+    """Read files of a table without its bookkeeping columns, those of them that the folder has; by their first column.
+
+    Which file has a row is no content.
+    """
+    rows: list[dict[str, Any]] = []
+    for path in (folder / name for name in paths):
+        if path.is_file():
+            columns = [name for name in pq.read_schema(path).names if name not in _BOOKKEEPING_COLUMNS[table]]
+            rows += pq.read_table(path, columns=columns).to_pylist()
+    return sorted(rows, key=lambda row: str(next(iter(row.values()))))

@@ -22,6 +22,7 @@ from filtercrawl.api.errors import DatasetError, NetworkError
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.table_files import paths_of
 from filtercrawl_publish.publishing.staging import UNLISTED_FILES
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 
@@ -91,7 +92,7 @@ def verify_loads(repository: Repository, commit: str, absent: frozenset[str] = f
         files=repository.files(commit),
         card=repository.read(card.PATH, commit),
         manifest=_parse_manifest(repository.read(manifest.PATH, commit)),
-        file_list=repository.read(manifest.TABLE, commit),
+        lists={path: repository.read(path, commit) for path in paths_of(repository.files(commit), "files")},
     )
     _check_manifest(snapshot)
     path, revision = repository.load_location(commit)
@@ -112,7 +113,7 @@ class _CommitSnapshot:
         files: What the repository states about each file.
         card: README.md.
         manifest: Parsed manifest.json.
-        file_list: data/files.parquet.
+        lists: The files of `files` by path.
     """
 
     repository: Repository
@@ -120,7 +121,7 @@ class _CommitSnapshot:
     files: Mapping[str, RepositoryFile]
     card: bytes
     manifest: Mapping[str, Any]
-    file_list: bytes
+    lists: Mapping[str, bytes]
 
     @property
     def where(self) -> str:
@@ -130,10 +131,17 @@ class _CommitSnapshot:
     def listed(self) -> dict[str, File]:
         """The rows of the file list by path."""
         try:
-            rows = pq.read_table(pa.BufferReader(self.file_list), columns=["path", "size", "sha256"]).to_pylist()
+            tables = [
+                pq.read_table(pa.BufferReader(data), columns=["path", "size", "sha256"]) for data in self.lists.values()
+            ]
         except (ValueError, pa.ArrowException) as error:
             raise DatasetError(f"{self.where}: {manifest.TABLE} cannot be read ({error})") from error
-        return {row["path"]: File(**row) for row in rows}
+        return {row["path"]: File(**row) for table in tables for row in table.to_pylist()}
+
+    @cached_property
+    def list_files(self) -> list[File]:
+        """The files of `files`."""
+        return [_file(path, data) for path, data in self.lists.items()]
 
 
 def _parse_manifest(data: bytes) -> dict[str, Any]:
@@ -147,8 +155,8 @@ def _parse_manifest(data: bytes) -> dict[str, Any]:
 
 def _check_manifest(snapshot: _CommitSnapshot) -> None:
     """Compare the repository with the file list, and the file list with the manifest."""
-    text = snapshot.card
-    root = manifest.root_hash([*snapshot.listed.values(), File(path=card.PATH, size=len(text), sha256=_sha256(text))])
+    about_card = _file(card.PATH, snapshot.card)
+    root = manifest.root_of(snapshot.list_files, about_card, snapshot.listed.values())
     if root != snapshot.manifest.get("root"):
         raise DatasetError(f"{snapshot.where}: {manifest.PATH} does not match the listed files")
     for path, file in snapshot.listed.items():
@@ -162,16 +170,13 @@ def _check_manifest(snapshot: _CommitSnapshot) -> None:
     owned = tuple(f"{part}/" for part in manifest.PARTS)
     for path in snapshot.files:
         ours = path.startswith(owned) or path in manifest.SINGLE_FILES
-        if ours and path not in {*snapshot.listed, *UNLISTED_FILES}:
+        if ours and path not in {*snapshot.listed, *snapshot.lists, *UNLISTED_FILES}:
             raise DatasetError(f"{snapshot.where}: {path} is not listed in {manifest.TABLE}")
 
 
 def _parts(snapshot: _CommitSnapshot, absent: frozenset[str]) -> Iterator[TablePart]:
     """Yield the splits of the card's configs with the files to download."""
-    file_list = snapshot.file_list
-    all_files = [
-        *snapshot.listed.values(), File(path=manifest.TABLE, size=len(file_list), sha256=_sha256(file_list)),
-    ]  # fmt: skip
+    all_files = [*snapshot.listed.values(), *snapshot.list_files]
     configs = card.Card.parse(snapshot.card.decode()).header.get("configs") or ()
     for config, data in [(entry, data) for entry in configs for data in entry["data_files"]]:
         patterns = _as_list(data["path"])
@@ -232,6 +237,10 @@ def _load(job: LoadCheckJob) -> list[str]:
 
 def _as_list(path: str | list[str]) -> list[str]:
     return [path] if isinstance(path, str) else path
+
+
+def _file(path: str, data: bytes) -> File:
+    return File(path=path, size=len(data), sha256=_sha256(data))
 
 
 def _sha256(data: bytes) -> str:

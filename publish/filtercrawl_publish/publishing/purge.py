@@ -13,13 +13,13 @@ from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.table_files import paths_of
 from filtercrawl.transport import hub
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.write_retry import retry_write
 
 __all__ = ["PurgePlan", "plan_purge", "purge_history"]
 
-_MODELS: Final = "data/models.parquet"
 # Tables with kernels, factors, pictures or statistics of the weights.
 _DERIVED_FROM_WEIGHTS: Final = (
     "data/samples",
@@ -64,15 +64,16 @@ def plan_purge(repository: Repository, models: Collection[str], transport: Trans
             commit.commit_id for commit in hub.api(transport).list_repo_commits(repository.id, repo_type="dataset")
         }
     files_by_commit: dict[str, frozenset[str]] = {}
-    files_by_digest: dict[str | None, frozenset[str]] = {}  # versions often share the same table
+    files_by_digest: dict[str | None, frozenset[str]] = {}  # versions often share the same part of the table
     for commit in sorted(commits | {*tags.values()}):
-        table = repository.files(commit).get(_MODELS)
-        if table is None:
-            files_by_commit[commit] = frozenset()
-            continue
-        if table.sha256 is None or table.sha256 not in files_by_digest:
-            files_by_digest[table.sha256] = _layers_files(repository, commit, models)
-        files_by_commit[commit] = files_by_digest[table.sha256]
+        files = repository.files(commit)
+        found: set[str] = set()
+        for path in paths_of(files, "models"):
+            digest = files[path].sha256
+            if digest is None or digest not in files_by_digest:
+                files_by_digest[digest] = _layers_files(repository, commit, path, models)
+            found |= files_by_digest[digest]
+        files_by_commit[commit] = frozenset(found)
     if head is not None and files_by_commit.get(head):
         raise PolicyError(
             f"{repository.id}: the latest version still contains {min(files_by_commit[head])}; withdraw it first"
@@ -120,10 +121,10 @@ def _large_files(files: Mapping[str, RepositoryFile]) -> Iterator[RepositoryFile
     return (file for file in files.values() if file.sha256 is not None)
 
 
-def _layers_files(repository: Repository, commit: str, models: Collection[str]) -> frozenset[str]:
-    """Return the layers files of these models in one version."""
+def _layers_files(repository: Repository, commit: str, path: str, models: Collection[str]) -> frozenset[str]:
+    """Return the layers files of these models by one part of the table `models` of a version."""
     with TemporaryDirectory(prefix="filtercrawl-") as folder:
-        repository.fetch([_MODELS], commit, Path(folder))
+        repository.fetch([path], commit, Path(folder))
         version = DatasetFolder(Path(folder), f"{repository.id}@{commit[:10]}")
         table = version.table("models", ["model_id", "layers_file"])
     rows = zip(table["model_id"].to_pylist(), table["layers_file"].to_pylist(), strict=True)

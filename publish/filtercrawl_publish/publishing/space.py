@@ -10,7 +10,6 @@ from typing import Final
 
 from filtercrawl.api.errors import FiltercrawlError, PolicyError, UsageError
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl_analysis.explorer.page import CONFIG, readable
 from filtercrawl_analysis.explorer.static_page import hub_config, write_space
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
@@ -18,6 +17,7 @@ from filtercrawl_publish.publishing.run_log import log_step
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
 from filtercrawl_publish.repository.hub import HubRepository
 from filtercrawl_publish.repository.open import is_hub_id
+from filtercrawl_publish.repository.tables import published_table
 
 __all__ = ["choose_space", "known_space", "update_space"]
 
@@ -169,12 +169,8 @@ def _shown_dataset(space: HubRepository, head: str | None, present: Mapping[str,
 
 
 def _file_sizes(repository: HubRepository, commit: str) -> dict[str, int]:
-    """Return the bytes of each file of a version, as its list of files states them."""
-    with TemporaryDirectory(prefix="filtercrawl-") as temporary:
-        file = Path(temporary, manifest.TABLE)
-        file.parent.mkdir()
-        file.write_bytes(repository.read(manifest.TABLE, commit))
-        table = DatasetFolder(Path(temporary)).table("files", ["path", "size"])
+    """Return the bytes of each file of a version, as its table `files` states them."""
+    table = published_table(repository, commit, "files", ["path", "size"])
     return dict(zip(table["path"].to_pylist(), table["size"].to_pylist(), strict=True))
 
 

@@ -15,8 +15,8 @@ from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.files.unpublished import CATALOG
-from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl_publish.repository.digests import file_info, file_sha256
 from filtercrawl_publish.repository.signature import SIGNATURE
 
@@ -28,8 +28,8 @@ __all__ = [
 _PENDING: Final = "releasing"
 # Outcomes of models that a version contains; a failed one gets its first release once it can be read.
 _RELEASED: Final = frozenset({"emitted", "duplicate", "no_kernels"})
-# Files that are published if present, although the file list cannot or need not contain them.
-UNLISTED_FILES: Final = (card.PATH, manifest.PATH, manifest.TABLE, SIGNATURE, manifest.RUN)
+# Files that are published if present, although `files` cannot or need not list them; nor does it list its own files.
+UNLISTED_FILES: Final = (card.PATH, manifest.PATH, SIGNATURE, manifest.RUN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +108,10 @@ def list_files(dataset: Path) -> StagedVersion:
         relative_path(path)
     for file in files.values():
         _verify(dataset, file)
-    unlisted = {name: file_info(dataset, name) for name in UNLISTED_FILES if (dataset / name).is_file()}
-    root = manifest.root_hash([*files.values(), unlisted[card.PATH]])
+    lists = [path.relative_to(dataset).as_posix() for path in files_of(dataset, "files")]
+    names = [*lists, *(name for name in UNLISTED_FILES if (dataset / name).is_file())]
+    unlisted = {name: file_info(dataset, name) for name in names}
+    root = manifest.root_of([unlisted[name] for name in lists], unlisted[card.PATH], files.values())
     if root != content.get("root"):
         raise DatasetError(
             f"{dataset}: {manifest.PATH} does not match the listed files; run `filtercrawl sync` to write it again"
@@ -121,8 +123,8 @@ def list_files(dataset: Path) -> StagedVersion:
 def _set_first_release(catalog: Catalog, version: str) -> None:
     """Set `first_release` of new models, including those that an interrupted run gave another version."""
     pending = catalog.get_meta(_PENDING) or None
-    unpublished = (None, pending) if pending != version else (None,)
-    rows = [row for row in catalog.models() if _is_new(row, unpublished)]
+    unpublished = {None, pending} - {version}
+    rows = [row for release in unpublished for row in catalog.models_first_in(release) if row.outcome in _RELEASED]
     if rows:
         with catalog.transaction():
             for row in rows:
@@ -130,10 +132,6 @@ def _set_first_release(catalog: Catalog, version: str) -> None:
             catalog.set_meta(_PENDING, version)
     elif pending != version:
         catalog.set_meta(_PENDING, version)
-
-
-def _is_new(row: ModelRow, unpublished: tuple[str | None, ...]) -> bool:
-    return row.outcome in _RELEASED and row.first_release in unpublished
 
 
 def _read_manifest(dataset: Path) -> Mapping[str, Any]:
@@ -154,5 +152,6 @@ def _verify(dataset: Path, file: File) -> None:
         same = is_layers_file
     if not same:
         raise DatasetError(
-            f"{file.path}: differs from {manifest.TABLE}; run `filtercrawl sync`, then `filtercrawl verify {dataset}`"
+            f"{file.path}: differs from {manifest.TABLE}; delete it and run `filtercrawl sync`, then "
+            f"`filtercrawl verify {dataset}`"
         )

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Any
 
 from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.formatting import format_plural
+from filtercrawl.dataset.files.table_files import paths_of
 from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.tables import published_table
 
 __all__ = ["check_withdrawals", "published_models"]
-
-_WITHDRAWN: Final = "data/withdrawn.parquet"
-_MODELS: Final = "data/models.parquet"
 
 
 def check_withdrawals(
@@ -32,10 +28,9 @@ def check_withdrawals(
     Raises:
         PolicyError: A withdrawn checkpoint is among them.
     """
-    if head is None or _WITHDRAWN not in repository.files(head):
+    if head is None or not paths_of(repository.files(head), "withdrawn"):
         return
-    table = pq.read_table(pa.BufferReader(repository.read(_WITHDRAWN, head)), columns=["model_id"])
-    withdrawn = set(table["model_id"].to_pylist())
+    withdrawn = set(published_table(repository, head, "withdrawn", ["model_id"])["model_id"].to_pylist())
     back = sorted(
         row["model_id"]
         for row in models
@@ -49,5 +44,4 @@ def check_withdrawals(
 
 def published_models(repository: Repository, commit: str) -> Iterable[Mapping[str, Any]]:
     """Yield `model_id` and `outcome` of the checkpoints in a published version."""
-    content = repository.read(_MODELS, commit)
-    yield from pq.read_table(pa.BufferReader(content), columns=["model_id", "outcome"]).to_pylist()
+    yield from published_table(repository, commit, "models", ["model_id", "outcome"]).to_pylist()

@@ -6,18 +6,15 @@ import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import pyarrow.compute as pc
 
 from filtercrawl.api.errors import PolicyError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.tables import fetch_tables
 
 __all__ = ["GuardedLayer", "LossReport", "check_losses", "compare_layers", "find_losses"]
-
-_MODELS: Final = "data/models.parquet"
-_INDEX: Final = "data/index.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +76,7 @@ def check_losses(repository: Repository, commit: str, dataset: Path, max_lost: f
     """
     with tempfile.TemporaryDirectory(prefix="filtercrawl-") as temporary:
         before = Path(temporary)
-        files = repository.files(commit)
-        repository.fetch([path for path in (_MODELS, _INDEX) if path in files], commit, before)
+        fetch_tables(repository, commit, ("models", "index"), before)
         losses = list(find_losses(before, dataset))
     for loss in losses:
         if loss.share > max_lost:

@@ -11,6 +11,7 @@ from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.errors import Cancelled, ConflictError, FiltercrawlError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings, device, step_summary
+from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl_analysis.run.execute import execute
@@ -28,7 +29,7 @@ from filtercrawl_publish.releasing.notify import notify
 from filtercrawl_publish.releasing.plan_file import PlanFile
 from filtercrawl_publish.releasing.report import ReleaseOutcome, ReleaseReport, private_texts
 from filtercrawl_publish.releasing.request import ReleaseRequest
-from filtercrawl_publish.releasing.restore import MODELS, manifest_root, restore_version
+from filtercrawl_publish.releasing.restore import manifest_root, restore_version
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.open import open_head
 from filtercrawl_publish.repository.version_names import next_version
@@ -116,7 +117,7 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         _update_space(request, report, repository, None)
         _set_outcome(report, settings, "planned")
         return
-    if not (dataset / MODELS).is_file():
+    if not has_table(dataset, "models"):
         report.reason = "nothing to publish: the dataset is empty"
         _set_outcome(report, settings, "unchanged")
         return

@@ -21,6 +21,7 @@ from filtercrawl.config import Settings
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl.display import html_table
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.report import WORDS, SyncReport
@@ -146,7 +147,7 @@ class ReleaseReport:
 
     def read_failed_models(self, dataset: Path) -> None:
         """Set `failed_models` from the dataset's table `models`."""
-        if (dataset / "data/models.parquet").is_file():
+        if has_table(dataset, "models"):
             table = DatasetFolder(dataset).table("models", ["model_id", "reason", "outcome"])
             rows = table.filter(pc.equal(table["outcome"], "failed"))
             self.failed_models = dict(zip(rows["model_id"].to_pylist(), rows["reason"].to_pylist(), strict=True))

@@ -26,7 +26,6 @@ from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import file_sha256
 from filtercrawl_publish.repository.version_names import current
 
-MODELS: Final = "data/models.parquet"
 _LAYERS: Final = "data/layers/"
 
 
@@ -37,7 +36,7 @@ def restore_version(repository: Repository, settings: Settings, progress: Progre
     changes of its own. A folder that continues an earlier version is moved to the last one; its changes are read again
     by the next sync.
 
-    `models.parquet` is downloaded last: without it a folder counts as empty, so a restore that was killed is repeated.
+    The manifest is downloaded last: without it a folder counts as empty, so a restore that was killed is repeated.
 
     Args:
         repository: Where versions are published.
@@ -60,7 +59,7 @@ def restore_version(repository: Repository, settings: Settings, progress: Progre
     manifest_content = _read_published_manifest(repository, version, commit)
     base = BaseVersion(repo=repository.id, version=version, commit=commit, root=str(manifest_content["root"]))
     with locked(dataset, create=True):
-        if (dataset / MODELS).is_file() and _is_up_to_date(dataset, base, manifest_content):
+        if (dataset / manifest.PATH).is_file() and _is_up_to_date(dataset, base, manifest_content):
             return base
         progress.message(f"continuing {version} of {repository.id}")
         _fetch_tables(repository, base, dataset)
@@ -113,22 +112,22 @@ def _is_up_to_date(dataset: Path, base: BaseVersion, published: Mapping[str, Any
             "use an empty --dataset to continue it"
         )
     Catalog.remove(dataset)
-    remove(dataset / MODELS)  # if this run is killed, the next one finds an empty folder
+    remove(dataset / manifest.PATH)  # if this run is killed, the next one finds an empty folder
     return False
 
 
 def _fetch_tables(repository: Repository, base: BaseVersion, dataset: Path) -> None:
-    """Download every file but the layers; MODELS last, because a folder with it counts as restored."""
+    """Download every file but the layers; the manifest last, because a folder with it counts as restored."""
     small = sorted(path for path in repository.files(base.commit) if not path.startswith(_LAYERS) and path[0] != ".")
     for path in _local_tables(dataset):
         if path not in small:
             remove(dataset / path)
-    repository.fetch([path for path in small if path != MODELS], base.commit, dataset)
+    repository.fetch([path for path in small if path != manifest.PATH], base.commit, dataset)
     head = repository.head()
     if head not in (None, base.commit):  # the card may have been edited by hand since
         with suppress(NotFoundError), atomic_write(dataset / card.PATH, dataset) as temporary:
             temporary.write_bytes(repository.read(card.PATH, str(head)))
-    repository.fetch([MODELS], base.commit, dataset)
+    repository.fetch([manifest.PATH], base.commit, dataset)
 
 
 def _rebuild_catalog(published: Mapping[str, RepositoryFile], base: BaseVersion, settings: Settings) -> None:

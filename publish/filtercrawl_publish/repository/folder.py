@@ -25,6 +25,7 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import atomic_write, may_write, sync_to_disk, write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 from filtercrawl_publish.repository.digests import file_info
 from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
@@ -213,7 +214,8 @@ class FolderRepository:
         """Return the files of a dataset folder: those in its file list, and those that the list cannot contain."""
         folder = self._folder
         listed = DatasetFolder(folder).files()
-        rest = [name for name in (card.PATH, manifest.PATH, manifest.TABLE) if (folder / name).is_file()]
+        rest = [name for name in (card.PATH, manifest.PATH) if (folder / name).is_file()]
+        rest += [path.relative_to(folder).as_posix() for path in files_of(folder, "files")]
         return sorted((*listed, *(file_info(folder, name) for name in rest)), key=lambda file: file.path)
 
     @contextmanager

@@ -11,7 +11,7 @@ from filtercrawl.dataset.tables.effective import digest_of, recipe_of, rows_of
 from filtercrawl.extraction.effective.apply import center
 from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 
-_INDEX: Final = "data/index.parquet"
+_INDEX: Final = "data/index"
 _EFFECTIVE: Final = "data/effective"
 _BATCH_ROWS: Final = 256
 # Columns of `effective`, and those of `index` that must say the same.

@@ -16,9 +16,10 @@ from filtercrawl.api.range_file import relative_path
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.card.configs import LISTED_FILES, REDISTRIBUTABLE
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.subset_folders import config_names, subset_folders
-from filtercrawl.dataset.files.table_files import table_of
+from filtercrawl.dataset.files.table_files import files_of, table_of
 from filtercrawl.dataset.schema.arrow import FILES, SCHEMA_VERSION
 from filtercrawl_publish.repository.base import RepositoryFile
 from filtercrawl_publish.verification.issues import CheckedFolder, Issue, pc, schema_of
@@ -46,7 +47,10 @@ def check_files(path: Path, remote: Mapping[str, RepositoryFile] | None = None) 
             issues.append(Issue(where=file.path, what=problem))
     issues += _unlisted_files(folder, remote)
     readable = []
-    for name in [*(file.path for file in intact if file.path.endswith(".parquet")), manifest.TABLE]:
+    for name in [
+        *(file.path for file in intact if file.path.endswith(".parquet")),
+        *(file.path for file in folder.lists),
+    ]:
         if (path / name).is_file():
             problem = schema_problem(path / name, schema_of(name))
             if problem is None:
@@ -57,14 +61,14 @@ def check_files(path: Path, remote: Mapping[str, RepositoryFile] | None = None) 
 
 
 def _read_file_list(path: Path) -> tuple[CheckedFolder, list[Issue]]:
-    listing = path / manifest.TABLE
-    if not listing.is_file():
-        issue = Issue(where=manifest.TABLE, what="is missing; run `filtercrawl sync` to write it again")
-        return CheckedFolder(path=path, files=()), [issue]
-    if schema_problem(listing, FILES) is not None:
-        return CheckedFolder(path=path, files=()), []  # reported with the other schemas
-    files, issues = {}, []
-    for row in pq.read_table(listing, columns=FILES.names).to_pylist():
+    lists = [name.relative_to(path).as_posix() for name in files_of(path, "files")]
+    issues = [
+        Issue(where=name, what="is missing; run `filtercrawl sync` to write it again")
+        for name in sorted({*(_stated_lists(path) or ()), *([] if lists else [manifest.TABLE])} - {*lists})
+    ]
+    files: dict[str, File] = {}
+    readable = [name for name in lists if schema_problem(path / name, FILES) is None]  # others are reported later
+    for row in (row for name in readable for row in pq.read_table(path / name, columns=FILES.names).to_pylist()):
         try:
             safe = relative_path(row["path"]).as_posix() == row["path"]
         except UnsafeFileError:
@@ -73,7 +77,15 @@ def _read_file_list(path: Path) -> tuple[CheckedFolder, list[Issue]]:
             issues.append(Issue(where=manifest.TABLE, what=f"lists {row['path']!r}, which is unsafe or listed twice"))
         else:
             files[row["path"]] = File(**row)
-    return CheckedFolder(path=path, files=tuple(files.values())), issues
+    about_lists = tuple(manifest.hashed_file(path, name) for name in lists)
+    return CheckedFolder(path=path, files=tuple(files.values()), lists=about_lists), issues
+
+
+def _stated_lists(path: Path) -> tuple[str, ...] | None:
+    try:
+        return DatasetFolder(path).stated_files("files")
+    except DatasetError:
+        return None  # reported with the manifest
 
 
 def _compare_local(folder: Path, file: File) -> str | None:
@@ -101,7 +113,7 @@ def _compare_remote(file: File, stated: RepositoryFile) -> str | None:
 
 def _unlisted_files(folder: CheckedFolder, remote: Collection[str]) -> Iterator[Issue]:
     """Report files of the dataset that are not listed; hidden ones are ignored, as readers do."""
-    listed = {file.path for file in folder.files} | {manifest.TABLE, manifest.RUN}
+    listed = {file.path for file in (*folder.files, *folder.lists)} | {manifest.RUN}
     local = [path for part in manifest.PARTS for path in (folder.path / part).rglob("*")]
     single_files = [folder.path / name for name in manifest.SINGLE_FILES]
     absent = [folder.path / path for path in remote if path.startswith(tuple(f"{part}/" for part in manifest.PARTS))]
@@ -146,7 +158,7 @@ def check_manifest(folder: CheckedFolder) -> Iterator[Issue]:
         yield Issue(where=manifest.PATH, what="is not a JSON object")
         return
     about_readme = File(path=card.PATH, size=len(text), sha256=hashlib.sha256(text).hexdigest())
-    root = manifest.root_hash([*folder.files, about_readme])
+    root = manifest.root_of(folder.lists, about_readme, folder.files)
     if content.get("root") != root:
         what = f"states the root {content.get('root')!r}; that of the listed files and the card is {root}"
         yield Issue(where=manifest.PATH, what=what)
@@ -168,7 +180,7 @@ def check_card(folder: CheckedFolder) -> Iterator[Issue]:
     named = _config_names(configs)
     described = _config_names(infos)
     expected = {name for file in folder.files if (name := table_of(file.path))}
-    if (folder.path / manifest.TABLE).is_file():
+    if folder.lists:
         expected.add("files")
     layers = [file.path for file in folder.files if table_of(file.path) == "layers"]
     expected |= {f"layers-{path.split('/')[2]}" for path in layers if path.count("/") > 2}
@@ -180,7 +192,7 @@ def check_card(folder: CheckedFolder) -> Iterator[Issue]:
         and REDISTRIBUTABLE in named & expected
         and _config_paths(configs, REDISTRIBUTABLE) != redistributable
     ):
-        yield Issue(where=card.PATH, what=f"the config {REDISTRIBUTABLE!r} does not match data/index.parquet")
+        yield Issue(where=card.PATH, what=f"the config {REDISTRIBUTABLE!r} does not match data/index")
     expected |= set(config_names(subset_folders(folder.path)))
     for name in sorted(expected - named):
         yield Issue(where=card.PATH, what=f"does not name the config {name!r}")

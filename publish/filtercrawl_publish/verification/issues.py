@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.subset_folders import SPLIT_FILE
-from filtercrawl.dataset.files.table_files import table_of
+from filtercrawl.dataset.files.table_files import paths_of, table_of
 from filtercrawl.dataset.schema.arrow import LAYERS, TABLES
 from filtercrawl.dataset.schema.subset_rows import SubsetRow
 
@@ -46,13 +46,15 @@ class CheckedFolder:
 
     Attributes:
         path: The folder.
-        files: As listed in `data/files.parquet`.
+        files: As `files` lists them.
+        lists: The files of `files` that can be read.
         verified_files: Paths of files that match the list and can be read.
         fetch_file: Downloads a layers file without a local copy; None if all are local.
     """
 
     path: Path
     files: tuple[File, ...]
+    lists: tuple[File, ...] = ()
     verified_files: frozenset[str] = frozenset()
     fetch_file: Callable[[str], None] | None = None
 
@@ -62,7 +64,7 @@ class CheckedFolder:
 
     def tables(self, name: str) -> list[str]:
         """Return the paths of the readable files of a table."""
-        return sorted(path for path in self.verified_files if table_of(path) == name)
+        return paths_of(self.verified_files, name)
 
     def is_complete(self, *names: str) -> bool:
         """Return whether all listed files of these tables can be read; a part of a table proves nothing."""

@@ -1,15 +1,14 @@
-"""Check sketches against the stored layers: one per layer and source, with the counts in `index`."""
+"""Check sketches against the stored layers: one for equal layers, with the counts in `index`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from filtercrawl.dataset.files.table_files import base_path
 from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 
 _SKETCHES: Final = "data/sketches"
-_INDEX: Final = "data/index.parquet"
+_INDEX: Final = "data/index"
 _BATCH_ROWS: Final = 256
 _COLUMNS: Final = ["layer_sha256", "kernel", "taps", "n_kernels", "n_finite", "n_dead", "power_sums", "histogram"]
 
@@ -18,7 +17,7 @@ Key = tuple[str, str]
 
 
 def check_sketches(folder: CheckedFolder) -> Iterator[Issue]:
-    """Check that exactly the stored layers have a sketch, one per source, and that it agrees with `index`.
+    """Check that exactly the stored layers have a sketch, equal ones together one, and that it agrees with `index`.
 
     A dataset without any sketch is valid: it was synced without the measure that creates them.
     """
@@ -31,9 +30,8 @@ def check_sketches(folder: CheckedFolder) -> Iterator[Issue]:
         for row in folder.table("index", columns).to_pylist()
         if row["row_group"] is not None
     }
-    keys_by_source: dict[str, set[Key]] = {}
+    keys: set[Key] = set()
     for path in paths:
-        keys = keys_by_source.setdefault(base_path(path.removesuffix(".parquet")), set())
         for batch in folder.open(path).iter_batches(batch_size=_BATCH_ROWS, columns=_COLUMNS):
             for row in batch.to_pylist():
                 key = row["layer_sha256"], row["kernel"]
@@ -45,7 +43,7 @@ def check_sketches(folder: CheckedFolder) -> Iterator[Issue]:
                 else:
                     yield from (Issue(where=where, what=what) for what in _compare(row, stored[key]))
                 keys.add(key)
-    for key in sorted(stored.keys() - set[Key]().union(*keys_by_source.values())):
+    for key in sorted(stored.keys() - keys):
         yield Issue(where=f"{_SKETCHES}: {stored[key]['layer_id']}", what="has no sketch, other layers have one")
 
 

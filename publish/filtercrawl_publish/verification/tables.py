@@ -12,7 +12,7 @@ from filtercrawl.api.vocabulary import OUTCOMES, REASONS
 from filtercrawl.config.license_policy import METADATA
 from filtercrawl_publish.verification.issues import CheckedFolder, Issue, pc
 
-_MODELS, _INDEX, _LEDGER = "data/models.parquet", "data/index.parquet", "data/ledger"
+_MODELS, _INDEX, _LEDGER = "data/models", "data/index", "data/ledger"
 
 
 def check_models(folder: CheckedFolder) -> Iterator[Issue]:

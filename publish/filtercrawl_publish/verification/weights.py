@@ -38,7 +38,7 @@ def check_weights(folder: CheckedFolder) -> Iterator[Issue]:
     listed = {file.path for file in folder.files}
     for missing in ranges:
         if missing not in listed:  # for a listed file it was reported why it cannot be read
-            yield Issue(where="data/index.parquet", what=f"names the file {missing!r}, which does not exist")
+            yield Issue(where="data/index", what=f"names the file {missing!r}, which does not exist")
 
 
 def _check_file(folder: CheckedFolder, path: str, rows: dict[str, Row] | None) -> Iterator[Issue]:
@@ -63,7 +63,7 @@ def _check_file(folder: CheckedFolder, path: str, rows: dict[str, Row] | None) -
         yield Issue(where=path, what=f"cannot be read to its end: {' '.join(str(error).split())}")
         return
     for layer_id in rows or ():
-        yield Issue(where=f"data/index.parquet: {layer_id}", what=f"is not in {path}, which its row names")
+        yield Issue(where=f"data/index: {layer_id}", what=f"is not in {path}, which its row names")
     if len(models) > 1:
         yield Issue(where=path, what=f"holds layers of {len(models)} checkpoints: {', '.join(sorted(models))}")
 
@@ -80,7 +80,7 @@ def _scan(folder: CheckedFolder, path: str) -> Iterator[ScannedLayer | Issue]:
 
 def _compare_with_index(layer: ScannedLayer, row: Row | None) -> Iterator[str]:
     if row is None:
-        yield "has no row in data/index.parquet that names this file"
+        yield "has no row in data/index that names this file"
         return
     stored = {name: layer.row[name] for name in LAYER_COLUMNS} | {
         "shape": [layer.channels, *layer.row["shape"][1:]],
@@ -90,4 +90,4 @@ def _compare_with_index(layer: ScannedLayer, row: Row | None) -> Iterator[str]:
     }
     for name, value in stored.items():
         if row[name] != value:
-            yield f"{name} is {value!r}, data/index.parquet states {row[name]!r}"
+            yield f"{name} is {value!r}, data/index states {row[name]!r}"

@@ -60,7 +60,7 @@ def test_what_is_not_learned_or_not_final_is_left_out(
     rows = table(copy, "index")
     chosen = next(row for row in rows if row["layer"] == "deep")
     chosen.update(change)
-    pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), copy / "data/index.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), copy / "data/index/part.parquet")
     assert (chosen["layer_id"] in FolderDatasetView(copy).index["layer_id"].to_pylist()) is kept
 
 

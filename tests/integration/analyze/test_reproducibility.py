@@ -43,7 +43,7 @@ def results(dataset: Path) -> dict[str, str]:
 def test_neither_the_order_of_rows_nor_workers_nor_the_order_of_the_listing_change_anything(tmp_path: Path) -> None:
     expected = results(plant(tmp_path / "one", nets()))
     other = plant(tmp_path / "other", reversed(nets()), jobs=2)
-    path = other / "data/index.parquet"
+    path = other / "data/index/part.parquet"
     index = pq.read_table(path)
     with atomic_write(path, other) as scratch:
         pq.write_table(index.take(np.random.default_rng(1).permutation(len(index))), scratch)

@@ -31,7 +31,7 @@ def viewed_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_eigenkernels(dataset: Path) -> None:
     """Write the table of the analysis `eigenkernels` for 3x3 kernels without its figures, which take long."""
-    kernels = pd.read_parquet(dataset / "data/samples.parquet").query("kernel == '3x3'")
+    kernels = pd.read_parquet(dataset / "data/samples/part.parquet").query("kernel == '3x3'")
     values = np.stack(kernels["values"].to_list()).astype(float)
     scaled = values / abs(values).max(axis=1, keepdims=True)
     components = np.linalg.svd(scaled - scaled.mean(0), full_matrices=False)[2]
@@ -45,7 +45,7 @@ def write_eigenkernels(dataset: Path) -> None:
 @pytest.fixture(scope="package")
 def index(viewed_dataset: Path) -> pd.DataFrame:
     """The layers whose kernels are stored, in the order of the page."""
-    rows = pd.read_parquet(viewed_dataset / "data/index.parquet")
+    rows = pd.read_parquet(viewed_dataset / "data/index/part.parquet")
     return rows[rows.row_group.notna()].reset_index(drop=True)
 
 

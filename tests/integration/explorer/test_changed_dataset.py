@@ -42,7 +42,7 @@ def test_a_dataset_that_has_changed_is_told_and_loaded_again(
         page.locator(".card.drawn").first.wait_for()
         layers = counted(page)[0]
         for name in ("index", "models"):
-            rewrite(dataset / f"data/{name}.parquet", compression)
+            rewrite(dataset / f"data/{name}/part.parquet", compression)
         page.locator(".card.drawn .picture").first.click(position={"x": 12, "y": 12})
         alert = page.get_by_role("alert")
         expect(alert).to_contain_text("The dataset has changed")
@@ -60,7 +60,7 @@ def test_what_cannot_be_read_is_told_in_the_open_dialog(browser: Browser, datase
         page = opener("?kernel=timm/nothing%23weight:0:0")
         dialog = page.get_by_role("dialog")
         expect(dialog).to_contain_text("No such kernel")
-        rewrite(dataset / "data/models.parquet", None)
+        rewrite(dataset / "data/models/part.parquet", None)
         page.evaluate("history.pushState(null, '', '?kernel=timm/resnet18.a1_in1k%231.weight:5:7')")
         page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
         expect(dialog).to_contain_text("The dataset has changed")
@@ -68,29 +68,29 @@ def test_what_cannot_be_read_is_told_in_the_open_dialog(browser: Browser, datase
 
 
 def test_a_dataset_without_samples_is_told_once(browser: Browser, dataset: Path) -> None:
-    for path in dataset.glob("data/samples*.parquet"):
+    for path in dataset.glob("data/samples/*.parquet"):
         path.unlink()
     with open_explorer(dataset) as server:
         opener = PageOpener(browser, server.url)
         page = opener()
-        expect(page.get_by_role("alert")).to_have_text("data/samples.parquet is missing; `filtercrawl sync` writes it.")
+        expect(page.get_by_role("alert")).to_have_text("data/samples is missing; `filtercrawl sync` writes it.")
         expect(page.locator(".card.failed").first).not_to_contain_text("undefined")
         opener.close()
         assert opener.problems == []
 
 
 def test_a_layer_without_stored_weights_opens_its_facts(browser: Browser, dataset: Path) -> None:
-    path = dataset / "data/index.parquet"
+    path = dataset / "data/index/part.parquet"
     index = pq.read_table(path)
     layer = index.slice(len(index) - 1).to_pylist()[0]
     for name in ("row_group", "file"):
         column = pa.array([*index[name].to_pylist()[:-1], None], index.schema.field(name).type)
         index = index.set_column(index.schema.get_field_index(name), name, column)
     pq.write_table(index, path, compression="zstd")
-    samples = pq.read_table(dataset / "data/samples.parquet")
+    samples = pq.read_table(dataset / "data/samples/part.parquet")
     kept = samples.filter(pc.field("layer_id") != layer["layer_id"])
     assert len(kept) < len(samples)
-    pq.write_table(kept, dataset / "data/samples.parquet", compression="zstd")
+    pq.write_table(kept, dataset / "data/samples/part.parquet", compression="zstd")
     with open_explorer(dataset) as server:
         opener = PageOpener(browser, server.url)
         page = opener("?all=1")

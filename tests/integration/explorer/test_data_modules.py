@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_analysis.explorer.explore import open_explorer
@@ -76,9 +78,9 @@ class Opened:
 
 
 def write_dataset(folder: Path) -> None:
-    """Write twelve checkpoints of three versions, with unknown values, text that is not ASCII, and small row groups."""
+    """Write twelve checkpoints of three versions in several parts, with unknown values and small row groups."""
     random_ = random.Random(0)
-    rows = MemoryRows(folder)
+    rows = MemoryRows(folder, part_rows=12)
     for number in range(12):
         rows.add(f"local/net{number:02d}-é.pt" if number % 3 else f"local/net{number:02d}.pt", LAYERS)
     for number, row in enumerate(rows.index_rows):
@@ -93,12 +95,11 @@ def write_dataset(folder: Path) -> None:
     for row in rows.model_rows:
         row["first_release"] = releases[sum(row["model_id"] >= bound for bound in ("local/net03", "local/net07"))]
     export(folder, rows)
-    path = folder / "data/index.parquet"
-    pq.write_table(
-        pq.read_table(path), path, row_group_size=5, compression="zstd", use_dictionary=["op", "task", "kernel"]
-    )
-    assert len(list((folder / "data").glob("samples*.parquet"))) == 3
-    write_analyses(folder, pq.read_table(path))
+    for path in files_of(folder, "index"):
+        words = ["op", "task", "kernel"]
+        pq.write_table(pq.read_table(path), path, row_group_size=5, compression="zstd", use_dictionary=words)
+    assert len(files_of(folder, "samples")) == len(files_of(folder, "index")) > 3
+    write_analyses(folder, DatasetFolder(folder).table("index"))
 
 
 def write_analyses(folder: Path, index: pa.Table) -> None:
@@ -120,12 +121,11 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     folder = tmp_path_factory.mktemp("explorer") / "dataset"
     write_dataset(folder)
     with open_explorer(folder) as server, Node.start(server.url) as node:
-        yield Opened(folder, node, pq.read_table(folder / "data/index.parquet").to_pylist())
+        yield Opened(folder, node, DatasetFolder(folder).table("index").to_pylist())
 
 
 def samples(folder: Path) -> list[dict[str, Any]]:
-    files = sorted((folder / "data").glob("samples*.parquet"))
-    return [row for file in files for row in pq.read_table(file).to_pylist()]
+    return list(DatasetFolder(folder).rows("samples"))
 
 
 def as_shown(value: Any) -> Any:
@@ -174,7 +174,7 @@ def test_samples_of_every_layer_are_found_without_an_index(opened: Opened) -> No
 
 def test_what_could_not_be_read_is_read_again(opened: Opened, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(opened.folder, tmp_path / "dataset"))
-    files = {path: path.read_bytes() for path in folder.glob("data/samples*.parquet")}
+    files = {path: path.read_bytes() for path in folder.glob("data/samples/*.parquet")}
     for path, content in files.items():
         path.write_bytes(bytes(len(content)))
     with open_explorer(folder) as server, Node.start(server.url) as node:
@@ -191,8 +191,7 @@ def test_the_first_screen_has_the_first_stored_layers(opened: Opened) -> None:
 
 
 def test_models_and_layers_are_found_by_their_ids(opened: Opened) -> None:
-    models = pq.read_table(opened.folder / "data/models.parquet", columns=["model_id", "name"]).to_pylist()
-    for model in models:
+    for model in DatasetFolder(opened.folder).rows("models", ["model_id", "name"]):
         assert opened.node.ask("model", model["model_id"])["name"] == model["name"]
     assert opened.node.ask("model", "local/other") is None
     assert [opened.node.ask("rowOf", row["layer_id"]) for row in opened.index] == list(range(len(opened.index)))
@@ -304,7 +303,7 @@ def test_counts_of_values_add_up(opened: Opened) -> None:
 
 def test_a_kernel_that_is_not_finite_has_no_neighbors(opened: Opened, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(opened.folder, tmp_path / "dataset"))
-    path = min((folder / "data").glob("samples*.parquet"))
+    path = files_of(folder, "samples")[0]
     table = pq.read_table(path)
     first = table.slice(0, 1).to_pylist()[0]
     values = [[float("nan"), *first["values"][1:]], *table["values"].to_pylist()[1:]]

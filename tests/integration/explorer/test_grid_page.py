@@ -86,7 +86,7 @@ def test_layers_are_sorted_by_a_measure_in_both_directions(open_page: PageOpener
 def test_a_kernel_states_its_layer_its_numbers_and_lines_that_load_it(
     open_page: PageOpener, index: pd.DataFrame, viewed_dataset: Path
 ) -> None:
-    kernels = pd.read_parquet(viewed_dataset / "data/samples.parquet")
+    kernels = pd.read_parquet(viewed_dataset / "data/samples/part.parquet")
     row = kernels[kernels.kernel == "4x4"].iloc[5]
     page = open_page(f"?kernel={row.kernel_id.replace('#', '%23')}")
     dialog = page.get_by_role("dialog")

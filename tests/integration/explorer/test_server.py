@@ -29,7 +29,7 @@ from filtercrawl_analysis.explorer.explore import open_explorer, write_page
 from filtercrawl_analysis.explorer.server import ExplorerServer, own_hosts
 from support.dataset_rows import example
 
-INDEX = "/dataset/data/index.parquet"
+INDEX = "/dataset/data/index/part.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_every_module_that_is_imported_is_there(server: ExplorerServer) -> None:
 
 
 def test_ranges_of_a_table(server: ExplorerServer, folder: Path) -> None:
-    content = (folder / "data/index.parquet").read_bytes()
+    content = (folder / "data/index/part.parquet").read_bytes()
     status, headers, body = ask(server, INDEX, Range="bytes=4-99")
     assert (status, body) == (206, content[4:100])
     assert headers["Content-Range"] == f"bytes 4-99/{len(content)}"
@@ -93,8 +93,8 @@ def test_the_etag_changes_with_the_file(tmp_path: Path) -> None:
     export(tmp_path, example(tmp_path))
     with open_explorer(tmp_path) as server:
         before = ask(server, INDEX, "HEAD")[1]["ETag"]
-        table = pq.read_table(tmp_path / "data/index.parquet")
-        pq.write_table(table, tmp_path / "data/index.parquet")
+        table = pq.read_table(tmp_path / "data/index/part.parquet")
+        pq.write_table(table, tmp_path / "data/index/part.parquet")
         assert ask(server, INDEX, "HEAD")[1]["ETag"] != before
 
 
@@ -111,8 +111,8 @@ def test_the_etag_changes_with_the_file(tmp_path: Path) -> None:
         "//etc/passwd",
         "/dataset/manifest.json",
         "/dataset/data/linked.parquet",
-        "/dataset/data/samples--linked.parquet",
-        "/dataset/data/index.parquet%00.js",
+        "/dataset/data/samples/linked.parquet",
+        "/dataset/data/index/part.parquet%00.js",
         "/dataset/data/index--%00.parquet",
         f"/dataset/data/index--{'x' * 300}.parquet",
         "/dataset/",
@@ -124,7 +124,7 @@ def test_only_what_the_page_needs_can_be_read(tmp_path: Path, path: str) -> None
     folder = tmp_path / "dataset"
     export(folder, example(folder))
     (tmp_path / "secret.parquet").write_bytes(b"secret")
-    for name in ("linked", "samples--linked"):
+    for name in ("linked", "samples/linked"):
         (folder / f"data/{name}.parquet").symlink_to(tmp_path / "secret.parquet")
     with open_explorer(folder) as server:
         status, _, body = ask(server, path)
@@ -141,10 +141,10 @@ def test_a_dataset_in_the_cache_of_the_hub_is_made_of_links(folder: Path, tmp_pa
         shutil.copyfile(file, blobs / str(number))
         link.symlink_to(os.path.relpath(blobs / str(number), link.parent))
     (tmp_path / "secret.parquet").write_bytes(b"secret")
-    (snapshot / "data/samples--linked.parquet").symlink_to(tmp_path / "secret.parquet")
+    (snapshot / "data/samples/linked.parquet").symlink_to(tmp_path / "secret.parquet")
     with open_explorer(snapshot) as server:
-        assert ask(server, INDEX)[2] == (folder / "data/index.parquet").read_bytes()
-        assert ask(server, "/dataset/data/samples--linked.parquet")[0] == 404
+        assert ask(server, INDEX)[2] == (folder / "data/index/part.parquet").read_bytes()
+        assert ask(server, "/dataset/data/samples/linked.parquet")[0] == 404
 
 
 def test_browsers_leave_out_port_80() -> None:
@@ -169,14 +169,19 @@ def test_it_only_answers_get_and_head(server: ExplorerServer) -> None:
 
 def test_the_page_is_told_which_tables_there_are(server: ExplorerServer, folder: Path) -> None:
     config = json.loads(ask(server, "/config.json")[2])
-    assert config["files"]["data/index.parquet"] == (folder / "data/index.parquet").stat().st_size
-    assert {f"data/{name}.parquet" for name in ("index", "models", "samples")} <= set(config["files"])
+    assert config["files"]["data/index/part.parquet"] == (folder / "data/index/part.parquet").stat().st_size
+    assert {f"data/{name}/part.parquet" for name in ("index", "models", "samples")} <= set(config["files"])
     assert not [path for path in config["files"] if "layers/" in path]
     assert config["capabilities"] == json.loads(ask(server, "/api/capabilities")[2]) == {"similar": True}
 
 
 def test_similar_kernels_are_those_of_the_search(server: ExplorerServer, folder: Path) -> None:
-    row = pq.read_table(folder / "data/samples.parquet").filter(pc.field("kernel") == "3x3").slice(0, 1).to_pylist()[0]
+    row = (
+        pq.read_table(folder / "data/samples/part.parquet")
+        .filter(pc.field("kernel") == "3x3")
+        .slice(0, 1)
+        .to_pylist()[0]
+    )
     query = row["kernel_id"].replace("#", "%23").replace("@", "%40")
     status, _, body = ask(server, f"/api/similar?id={query}&k=3&metric=l2&invariant=rotation&invariant=sign")
     answer = json.loads(body)

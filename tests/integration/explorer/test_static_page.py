@@ -81,7 +81,7 @@ def test_a_file_of_the_page_that_is_missing_is_told(
 def first_kernel(dataset: Path) -> str:
     from urllib.parse import quote
 
-    return quote(pd.read_parquet(dataset / "data/samples.parquet", columns=["kernel_id"]).kernel_id[0])
+    return quote(pd.read_parquet(dataset / "data/samples/part.parquet", columns=["kernel_id"]).kernel_id[0])
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_lines_load_the_kernel_whatever_its_layer_is_called_and_wherever_it_is_s
         put(zoo / f"{name}.safetensors", content)
     dataset = tmp_path / 'data\'s "set"'
     run_sync(dataset=dataset)
-    index = pd.read_parquet(dataset / "data/index.parquet")
+    index = pd.read_parquet(dataset / "data/index/part.parquet")
     assert len(index) == 8
     assert index.row_group.isna().any()
     for row in json.loads(index.to_json(orient="records")):

@@ -90,7 +90,7 @@ def test_layers_that_a_logarithm_leaves_out_are_counted(open_page: PageOpener, i
 
 
 def test_single_kernels_lie_at_their_scores_along_the_eigenkernels(open_page: PageOpener, viewed_dataset: Path) -> None:
-    kernels = pd.read_parquet(viewed_dataset / "data/samples.parquet").query("kernel == '3x3'")
+    kernels = pd.read_parquet(viewed_dataset / "data/samples/part.parquet").query("kernel == '3x3'")
     basis = pd.read_parquet(viewed_dataset / "analysis/tables/eigenkernels.parquet").query("kernel == '3x3'")
     values = np.stack(kernels["values"].to_list()).astype(float)
     scaled = values / abs(values).max(axis=1, keepdims=True)

@@ -168,7 +168,7 @@ def test_a_dataset_of_before_there_were_effective_weights(tmp_path: Path) -> Non
     rows = example(tmp_path)
     rows.recipes.clear()
     export(tmp_path, rows)
-    index = tmp_path / "data/index.parquet"
+    index = tmp_path / "data/index/part.parquet"
     table = pq.read_table(index).drop_columns(["effective_sha256", "effective_steps", "merged_into"])
     pq.write_table(table, index)
     found = load_layers(tmp_path, view="effective")
@@ -188,7 +188,8 @@ def test_a_table_that_does_not_fit_is_told(tmp_path: Path, wrong: str) -> None:
     rows.add_recipes("local/net.pt", recipe)
     export(tmp_path, rows)
     if wrong == "missing":
-        (tmp_path / "data/effective/local.parquet").unlink()
+        path = tmp_path / "data/effective/part.parquet"
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
     with pytest.raises(DatasetError, match=r"local/net\.pt#main\.weight"):
         load_layers(tmp_path, view="effective")
 

@@ -220,8 +220,8 @@ def test_what_is_no_dataset_is_told(tmp_path: Path, folder: Path) -> None:
         load_layers(tmp_path)
     with pytest.raises(UsageError, match="is named 'picture'; the nearest is architecture; the page Schema"):
         load_layers(folder, None, ["layer", "picture"])
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/index.parquet").write_bytes(b"PAR1 no more")
+    (tmp_path / "data/index").mkdir(parents=True)
+    (tmp_path / "data/index/part.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DatasetError, match="cannot be read"):
         load_layers(tmp_path)
 
@@ -229,19 +229,21 @@ def test_what_is_no_dataset_is_told(tmp_path: Path, folder: Path) -> None:
 def changed(folder: Path, into: Path, **columns: object) -> Path:
     """Export the example anew and set columns of its index."""
     export(into, example(into))
-    index = pq.read_table(into / "data/index.parquet")
+    index = pq.read_table(into / "data/index/part.parquet")
     for name, value in columns.items():
         field = index.schema.field(name)
         index = index.set_column(index.schema.get_field_index(name), field, pa.array([value] * len(index), field.type))
-    pq.write_table(index, into / "data/index.parquet")
+    pq.write_table(index, into / "data/index/part.parquet")
     return into
 
 
 def test_an_index_of_other_types_is_found_out(folder: Path, tmp_path: Path) -> None:
     other = changed(folder, tmp_path / "changed")
-    index = pq.read_table(other / "data/index.parquet")
+    index = pq.read_table(other / "data/index/part.parquet")
     place = index.schema.get_field_index("out_channels")
-    pq.write_table(index.set_column(place, "out_channels", pa.array(["x"] * len(index))), other / "data/index.parquet")
+    pq.write_table(
+        index.set_column(place, "out_channels", pa.array(["x"] * len(index))), other / "data/index/part.parquet"
+    )
     with pytest.raises(DatasetError, match="no index of layers"):
         load_layers(other)
 

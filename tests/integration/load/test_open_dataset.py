@@ -14,7 +14,7 @@ from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.dataset.tables.export import export
 from filtercrawl.load import KernelDataset, load_first_layers, load_layers, open_dataset
 from support.dataset_rows import example
-from support.zoo_files import rows_of, table
+from support.zoo_files import table
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_tables_are_those_of_the_files(folder: Path) -> None:
         {"name": row["name"], "model_id": row["model_id"]} for row in table(folder, "models")
     ]
     for name in TABLES.keys() - {"layers"}:
-        assert sorted(map(repr, dataset.table(name).to_pylist())) == sorted(map(repr, rows_of(folder, name))), name
+        assert sorted(map(repr, dataset.table(name).to_pylist())) == sorted(map(repr, table(folder, name))), name
 
 
 def test_layers_and_kernels_are_those_of_the_functions(folder: Path) -> None:
@@ -57,7 +57,7 @@ def test_what_it_says_of_itself(folder: Path) -> None:
 
 
 def test_a_column_that_an_older_dataset_lacks_is_null(copy: Path) -> None:
-    path = copy / "data/models.parquet"
+    path = copy / "data/models/part.parquet"
     older = pq.read_table(path).drop_columns(["paper"])
     pq.write_table(older, path)
     models = open_dataset(copy).models()
@@ -76,11 +76,12 @@ def test_a_table_or_column_that_is_not_there_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "data/../models.parquet", "data/ledger/local.parquet", "data/models--..\\x.parquet"]
+    "path", ["/etc/passwd", "data/../models.parquet", "data/ledger/part.parquet", "data/models--..\\x.parquet"]
 )
-def test_the_card_cannot_lead_elsewhere(copy: Path, path: str) -> None:
-    card = copy / "README.md"
-    card.write_text(card.read_text("utf-8").replace("data/models.parquet", path), "utf-8")
+def test_the_manifest_cannot_lead_elsewhere(copy: Path, path: str) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text("utf-8"))
+    manifest["tables"]["models"] = [path]
+    (copy / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     with pytest.raises(DatasetError, match="is not the path of a file of models"):
         open_dataset(copy).models()
 

@@ -102,11 +102,11 @@ def test_everybody_reads_the_same_rows(synced: Path) -> None:
 
 
 def test_index_leads_to_the_weight(synced: Path) -> None:
-    index = pd.read_parquet(synced / "data/index.parquet")
+    index = pd.read_parquet(synced / "data/index/part.parquet")
     for row in index[index.file.notna()].itertuples():
         group = pds.dataset(synced / row.file).to_table(filter=pds.field("layer_id") == row.layer_id)
         assert group["layer_sha256"].to_pylist() == [row.layer_sha256]
-    deep = duckdb.sql(f"select sum(n_kernels) from '{synced}/data/index.parquet' where kernel = '3x3'").fetchall()
+    deep = duckdb.sql(f"select sum(n_kernels) from '{synced}/data/index/part.parquet' where kernel = '3x3'").fetchall()
     assert deep == [(12 + 8 + 12,)]
 
 

@@ -147,8 +147,8 @@ def test_same_rows_under_another_id_are_another_dataset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("config", ["layers", "index", "models"])
 def test_all_readers_agree(folder: Path, config: str) -> None:
-    place = folder / "data" / ("layers" if config == "layers" else f"{config}.parquet")
-    pattern = f"{place}/*/*/*.parquet" if config == "layers" else str(place)
+    place = folder / "data" / config
+    pattern = f"{place}/*/*/*.parquet" if config == "layers" else f"{place}/*.parquet"
     key = "model_id" if config == "models" else "row_id"
 
     def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def test_views_by_place_hold_the_layers_that_the_index_says(tmp_path: Path, view
 
 
 def test_an_index_of_an_older_version_has_no_layers_in_views_that_it_does_not_know(folder: Path) -> None:
-    path, newer = folder / "data/index.parquet", ["is_stem", "is_last_spatial", "pointwise_follower"]
+    path, newer = folder / "data/index/part.parquet", ["is_stem", "is_last_spatial", "pointwise_follower"]
     pq.write_table(pq.read_table(path).drop_columns(newer), path)
     every = load_layers(folder, None, ["layer_id", *newer])
     assert every.num_rows == load_layers(folder).num_rows > 0

@@ -158,9 +158,9 @@ def test_a_skipped_checkpoint_is_told_and_neither_failed_nor_gone(
     assert report.removed_models == []
     assert models(dataset)["acme/one"]["outcome"] == "emitted"
     assert (models(dataset)["acme/two"]["outcome"], models(dataset)["acme/two"]["reason"]) == ("skipped", "gated")
-    before = (dataset / "data/models.parquet").read_bytes()
+    before = (dataset / "data/models/part.parquet").read_bytes()
     run_sync("acme", plugins=second)
-    assert (dataset / "data/models.parquet").read_bytes() == before
+    assert (dataset / "data/models/part.parquet").read_bytes() == before
 
 
 def test_a_reader_of_a_stranger_reads_its_format(

@@ -214,7 +214,7 @@ def test_every_kernel_is_the_labs(lab: Server, crawl: Crawl, dataset: Path) -> N
     for layer_id, weight in stored.items():
         name, tensor = layer_id.removeprefix("lab/").split("#")
         assert np.array_equal(weight, states[name][tensor.removeprefix(prefix[name])].numpy())
-    ledger = [row for row in table(dataset, "ledger/lab") if row["model_id"] == "lab/teacher"]
+    ledger = [row for row in table(dataset, "ledger") if row["model_id"] == "lab/teacher"]
     outside = {row["tensor"] for row in ledger if row["reason"] == "outside_prefix"}
     assert outside == {f"state_dict.student.{key}" for key in trained(9)}
     assert len(ledger) == 2 * len(outside)

@@ -87,7 +87,7 @@ def test_every_kind_of_change(zoo: Path, dataset: Path, run_sync: Sync, snapshot
     counted = {size: (turn.layers_added, turn.layers_removed) for size, turn in found.kernels.items()}
     stored = {size: stored_of(dataset, size) - stored_of(before, size) for size in ("3x3", "5x5")}
     assert {size: added - removed for size, (added, removed) in counted.items()} == stored
-    path = before / "data/index.parquet"
+    path = before / "data/index/part.parquet"
     turned = pq.read_table(path).sort_by([("model_id", "descending")])
     pq.write_table(turned, path)
     assert differ(before, dataset).to_dict() == found.to_dict()
@@ -186,7 +186,7 @@ def test_columns_that_an_older_dataset_lacks(zoo: Path, dataset: Path, run_sync:
     put(zoo / "a.safetensors", state(1))
     run_sync()
     before = snapshot("before")
-    path = before / "data/models.parquet"
+    path = before / "data/models/part.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["paper", "seed"]), path)
     found = differ(before, dataset)
     assert found.columns == {"models": {"added": ["paper", "seed"], "removed": []}}
@@ -198,7 +198,7 @@ def test_licences_and_metadata(zoo: Path, dataset: Path, run_sync: Sync, snapsho
         put(zoo / f"{number}.safetensors", state(number))
     run_sync()
     before = snapshot("before")
-    path = dataset / "data/models.parquet"
+    path = dataset / "data/models/part.parquet"
     rows = [row | {"license": "MIT", "task": "a|b\n"} for row in pq.read_table(path).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
     found = differ(before, dataset)
@@ -245,7 +245,7 @@ def test_what_strangers_write_is_no_markup(zoo: Path, dataset: Path, run_sync: S
     evil = "x](javascript:alert(1))<img src=x>\n## v9"
     put(zoo / "a.safetensors", state(1))
     run_sync()
-    path = dataset / "data/models.parquet"
+    path = dataset / "data/models/part.parquet"
     rows = [row | {"model_id": f"local/{evil}", "license": evil} for row in pq.read_table(path).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
     text = changelog.render_changelog("v1", differ(None, dataset))
@@ -274,7 +274,7 @@ def test_what_cannot_be_compared(zoo: Path, dataset: Path, run_sync: Sync, tmp_p
     put(zoo / "a.safetensors", state(1))
     put(zoo / "b.safetensors", state(2))
     run_sync()
-    path = dataset / "data/index.parquet"
+    path = dataset / "data/index/part.parquet"
     rows = pq.read_table(path)
     pq.write_table(rows.sort_by([("model_id", "descending")]), path)
     assert not differ(dataset, dataset).kernels  # another order is none
@@ -282,5 +282,5 @@ def test_what_cannot_be_compared(zoo: Path, dataset: Path, run_sync: Sync, tmp_p
     with pytest.raises(DatasetError, match="not in order"):
         differ(None, dataset)
     path.write_bytes(b"PAR1")
-    with pytest.raises(DatasetError, match=r"index\.parquet cannot be read"):
+    with pytest.raises(DatasetError, match=r"index/part\.parquet cannot be read"):
         differ(None, dataset)

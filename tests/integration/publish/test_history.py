@@ -164,7 +164,7 @@ def test_a_version_that_does_not_load_is_no_way_back(hub: HubServer, cli: Cli) -
     repo = hub.datasets[REPO]
     bad = repo.at("v2026.11.22")
     assert bad is not None
-    bad.files = {path: data for path, data in bad.files.items() if path != "data/index.parquet"}
+    bad.files = {path: data for path, data in bad.files.items() if path != "data/index/part.parquet"}
     before = content(hub), dict(repo.tags)
     cli("rollback", REPO, "v2026.11.22", code=1)
     assert (content(hub), repo.tags) == before
@@ -207,11 +207,11 @@ def test_a_weight_that_only_reading_finds(hub: HubServer, cli: Cli, tmp_path: Pa
         for start, size in zip([0, *groups], groups, strict=False):
             writer.write_table(pa.Table.from_pylist(rows[start : start + size], schema=schema))
     tamper(hub, path, (tmp_path / "x").read_bytes())
-    listed = pq.read_table(pa.BufferReader(commit.files["data/files.parquet"]))
+    listed = pq.read_table(pa.BufferReader(commit.files["data/files/part.parquet"]))
     facts = {"size": len(commit.files[path]), "sha256": sha256(commit.files[path])}
     lines = [row | facts if row["path"] == path else row for row in listed.to_pylist()]
     pq.write_table(pa.Table.from_pylist(lines, schema=listed.schema), tmp_path / "y")
-    tamper(hub, "data/files.parquet", (tmp_path / "y").read_bytes())
+    tamper(hub, "data/files/part.parquet", (tmp_path / "y").read_bytes())
     where = {finding["where"] for finding in cli("verify", REPO, "--no-load", code=1)["findings"]}
     assert not any(place.startswith(path) for place in where)
     closer = cli("verify", REPO, "--no-load", "--weights", code=1)["findings"]
@@ -269,7 +269,7 @@ def test_purged_from_a_repo(zoo: Path, dataset: Path, run_sync: Sync, hub: HubSe
         run_sync()
         cli("publish", REPO, "--dataset", dataset, "--version", version)
     repo = hub.datasets[REPO]
-    files = {row["layers_file"] for name in ("v2", "v3") for row in rows_of(repo, name) if "/b." in row["model_id"]}
+    files = {row["layers_file"] for name in ("v2", "v3") for row in models_at(repo, name) if "/b." in row["model_id"]}
     derived = ("data/samples--v2.parquet", "figures/kernels.png")
     kernels = {sha256(repo.at(name).files[path]) for name in ("v2", "v3") for path in derived}  # type: ignore[union-attr]
     hub.fail("*/lfs-files*", Fault(status=403))  # cut short behind the new version
@@ -323,9 +323,9 @@ def test_effective_weights_go_with_what_is_withdrawn(
     assert cli("verify", REPO)["sound"]
 
 
-def rows_of(repo: Any, version: str) -> list[dict[str, Any]]:
+def models_at(repo: Any, version: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = pq.read_table(
-        pa.BufferReader(repo.at(version).files["data/models.parquet"])
+        pa.BufferReader(repo.at(version).files["data/models/part.parquet"])
     ).to_pylist()
     return rows
 

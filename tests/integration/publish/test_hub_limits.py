@@ -40,7 +40,7 @@ def test_an_ordinary_dataset_passes(staged: StagedVersion) -> None:
         ("repo_files", "files, a repository may have 0"),
         ("folder_entries", "entries in data, a folder may have 0"),
         ("commit_files", "new files, a commit may have 0"),
-        ("file", r"data/index.parquet has [\d,]+ bytes, it may have 0"),
+        ("file", r"data/index/part.parquet has [\d,]+ bytes, it may have 0"),
         ("regular", "bytes in small files, a commit may have 0"),
         ("card", r"README.md has [\d,]+ bytes, it may have 0"),
         ("row_group", "has a row group of"),

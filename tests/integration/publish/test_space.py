@@ -34,7 +34,7 @@ from support.zoo_files import put, state
 pytestmark = pytest.mark.usefixtures("forked_children")
 
 REPO = "org/kernels"
-SIZES = {"data/index.parquet": 700, "data/samples.parquet": 800, "data/layers/a.parquet": 900}
+SIZES = {"data/index/part.parquet": 700, "data/samples/part.parquet": 800, "data/layers/a.parquet": 900}
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_space_is_created_and_shows_the_version(hub: HubServer, commit: str) -
     config = json.loads(files["config.json"])
     assert config["location"] == f"{REPO}@{commit}"
     assert config["base"] == f"{hub.url}/datasets/{REPO}/resolve/{commit}/"
-    assert config["files"] == {"data/index.parquet": 700, "data/samples.parquet": 800}
+    assert config["files"] == {"data/index/part.parquet": 700, "data/samples/part.parquet": 800}
     card = yaml.safe_load(files["README.md"].decode().split("---")[1])
     assert (card["sdk"], card["app_file"], card["datasets"]) == ("static", "index.html", [REPO])
 
@@ -112,7 +112,7 @@ def test_the_next_version_changes_what_differs_only(hub: HubServer, commit: str)
     result = updated(second, version="v2")
     assert (result.outcome, result.files) == ("updated", 1)
     assert hub.spaces[REPO].head.title == "Show v2"
-    assert json.loads(space_files(hub)["config.json"])["files"]["data/index.parquet"] == 701
+    assert json.loads(space_files(hub)["config.json"])["files"]["data/index/part.parquet"] == 701
 
 
 def test_files_of_an_older_page_go_and_those_of_the_owner_stay(hub: HubServer, commit: str) -> None:
@@ -267,7 +267,7 @@ def test_publish_with_a_space(
     assert config["location"] == f"{REPO}@{first['commit']}"
     there = hub.datasets[REPO].head.files
     assert config["files"] == {path: len(there[path]) for path in config["files"]}
-    assert "data/index.parquet" in config["files"]
+    assert "data/index/part.parquet" in config["files"]
     without, _ = publish()
     assert without["space"] is None
 

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from pathlib import Path
 
 import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow.dataset as ds
 import pytest
 from datasets import load_dataset
 
 from conftest import Sync
-from filtercrawl.dataset.files.table_files import TablePartitions, files_of
-from filtercrawl.dataset.tables.export import export
+from filtercrawl.dataset.files.table_files import Part, files_of
 from filtercrawl_publish.publishing.staging import clear_pending, stage_version
-from support.dataset_rows import MemoryRows
-from support.zoo_files import published, put, rows_of, state, table
+from support.zoo_files import published, put, state, table
 
-PARTED = ("samples", "sketches/local", "preview")
+PARTED = ("files", "index", "ledger", "models", "preview", "samples", "sketches")
 
 
 def version(dataset: Path, name: str) -> dict[str, bytes]:
     """Stage a version and take it for published; return the bytes of its tables in parts."""
     stage_version(dataset, name)
     clear_pending(dataset)
-    found = [path for table in ("samples", "sketches", "preview") for path in files_of(dataset, table)]
-    return {path.relative_to(dataset / "data").as_posix(): path.read_bytes() for path in found}
+    found = [path for table in PARTED for path in files_of(dataset, table)]
+    parts = {path.relative_to(dataset / "data").as_posix(): path.read_bytes() for path in found}
+    parts.pop("files/other.parquet")
+    return parts
 
 
 @pytest.fixture
@@ -39,11 +41,16 @@ def versions(run_sync: Sync, dataset: Path, zoo: Path) -> dict[str, dict[str, by
     return made
 
 
+def parts(name: str = "") -> set[str]:
+    """The parts of all tables that one generation has."""
+    return {f"{table}/{Part(generation=name).name}.parquet" for table in PARTED}
+
+
 def test_a_version_adds_files_and_touches_none(versions: dict[str, dict[str, bytes]]) -> None:
     first, second, third = versions.values()
-    assert first.keys() == {f"{name}.parquet" for name in PARTED}
-    assert second.keys() - first.keys() == {f"{name}--v2026.11.23.9.parquet" for name in PARTED}
-    assert third.keys() - second.keys() == {f"{name}--v2026.11.23.10.parquet" for name in PARTED}
+    assert first.keys() == parts()
+    assert second.keys() - first.keys() == parts("v2026.11.23.9")
+    assert third.keys() - second.keys() == parts("v2026.11.23.10")
     assert second.items() >= first.items()
     assert third.items() >= second.items()
 
@@ -51,31 +58,35 @@ def test_a_version_adds_files_and_touches_none(versions: dict[str, dict[str, byt
 def test_before_a_version_is_made_too(run_sync: Sync, dataset: Path, zoo: Path) -> None:
     put(zoo / "a.safetensors", state(1))
     run_sync()
-    assert [path.name for path in files_of(dataset, "samples")] == ["samples.parquet"]
+    assert [path.name for path in files_of(dataset, "samples")] == ["part.parquet"]
     first = version(dataset, "v1")
     put(zoo / "b.safetensors", state(2))
     run_sync()
-    assert [path.name for path in files_of(dataset, "samples")] == ["samples.parquet", "samples--unreleased.parquet"]
-    assert version(dataset, "v2").keys() - first.keys() == {f"{name}--v2.parquet" for name in PARTED}
+    assert [path.name for path in files_of(dataset, "samples")] == ["part--unreleased.parquet", "part.parquet"]
+    assert version(dataset, "v2").keys() - first.keys() == parts("v2")
 
 
 @pytest.mark.usefixtures("versions")
-def test_readers_see_one_table_in_the_order_of_versions(dataset: Path, tmp_path: Path) -> None:
-    expected = [f"local/{name}.safetensors" for name in (9, 8, 7)]
-    for name in ("index", "samples", "preview"):
+def test_readers_see_one_table(dataset: Path, tmp_path: Path) -> None:
+    for name in ("index", "samples", "preview", "models", "ledger"):
         loaded = load_dataset(str(dataset), name, split="train", cache_dir=str(tmp_path / "cache"))
-        assert list(dict.fromkeys(loaded["model_id"])) == expected, name
-        assert loaded["layer_id"] == [row["layer_id"] for row in rows_of(dataset, name)]
+        assert sorted(set(loaded["model_id"])) == [f"local/{name}.safetensors" for name in (7, 8, 9)], name
+        assert loaded["model_id"] == [row["model_id"] for row in table(dataset, name)]
     loaded = load_dataset(str(dataset), "sketches", split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded["layer_sha256"] == [row["layer_sha256"] for row in table(dataset, "index") if row["file"]]
 
 
 @pytest.mark.usefixtures("versions")
-def test_a_pattern_finds_all_parts(dataset: Path) -> None:
+@pytest.mark.parametrize("name", PARTED)
+def test_a_pattern_finds_all_parts(dataset: Path, name: str) -> None:
     """As docs/dataset.md says."""
-    for pattern, name in (("samples*", "samples"), ("sketches/*", "sketches"), ("preview*", "preview")):
-        found = duckdb.sql(f"SELECT count(*) FROM '{dataset}/data/{pattern}.parquet'").fetchall()
-        assert found == [(len(rows_of(dataset, name)),)]
+    rows = table(dataset, name)
+    assert duckdb.sql(f"SELECT count(*) FROM read_parquet('{dataset}/data/{name}/*.parquet')").fetchall() == [
+        (len(rows),)
+    ]
+    assert len(pd.read_parquet(dataset / "data" / name)) == len(rows)
+    assert ds.dataset(dataset / "data" / name).count_rows() == len(rows)
+    assert len(pl.read_parquet(dataset / "data" / name / "*.parquet")) == len(rows)
 
 
 @pytest.mark.usefixtures("versions")
@@ -93,32 +104,7 @@ def test_what_goes_changes_its_own_part(
     (zoo / "8.safetensors").unlink()
     run_sync(prune=True)
     after = version(dataset, "v2026.11.24")
-    assert before.keys() - after.keys() == {f"{name}--v2026.11.23.9.parquet" for name in PARTED}
-    assert before.items() >= after.items()
-
-
-@pytest.mark.parametrize("number", [1, 2, 32, 33, 34, 64, 65, 66, 700])
-def test_files_stay_few_and_old_ones_the_same(number: int) -> None:
-    names = [f"v{i}" for i in range(number)]
-    random.Random(number).shuffle(names)
-    parts = TablePartitions({f"m/{name}": name for name in names})
-    ordered = [(f"m/v{i}", i) for i in range(number)]
-    split = [(path, list(rows)) for path, rows in parts.split(ordered, "data/samples")]
-    assert [i for _, rows in split for i in rows] == list(range(number))
-    assert split[0][0] == "data/samples.parquet"
-    assert [path for path, _ in split[1:]] == [f"data/samples--v{rows[0]}.parquet" for _, rows in split[1:]]
-    assert len(split) <= 32
-    longer = TablePartitions({f"m/v{i}": f"v{i}" for i in range(number + 1)})
-    again = [(path, list(rows)) for path, rows in longer.split([*ordered, (f"m/v{number}", number)], "data/samples")]
-    if len(again) > 1:
-        assert again[:-1] == split
-    assert (len(again) == 1) is (number % 32 == 0)
-
-
-def test_a_source_that_is_named_like_a_part(tmp_path: Path) -> None:
-    rows = MemoryRows(tmp_path)
-    rows.add("zoo/a")
-    rows.add("zoo--v2/b")
-    export(tmp_path, rows)
-    names = sorted(path.name for path in files_of(tmp_path, "sketches"))
-    assert names == ["zoo-v2-540e24f2.parquet", "zoo.parquet"]
+    stays = {f"{table}/part--v2026.11.23.9.parquet" for table in ("models", "files")}
+    assert before.keys() - after.keys() == parts("v2026.11.23.9") - stays
+    kept = {name: data for name, data in before.items() if "--v2026.11.23.9" not in name}
+    assert kept.items() <= after.items()

@@ -19,12 +19,14 @@ import typer
 from typer.testing import CliRunner
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import EFFECTIVE, FILES, LAYERS
 from filtercrawl.dataset.tables.effective import of_checkpoint
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_publish.commands.verify import filtercrawl_commands
 from filtercrawl_publish.verification import verify_folder
 from support.dataset_rows import MemoryRows, example, sketch
+from support.zoo_files import table
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
@@ -138,7 +140,7 @@ def test_a_sound_dataset_has_no_findings(rows: MemoryRows) -> None:
 
 def test_an_empty_dataset_is_sound_but_for_its_list(tmp_path: Path) -> None:
     export(tmp_path, MemoryRows(tmp_path))
-    assert all(line.startswith("data/files.parquet: is missing") for line in wrong(tmp_path))
+    assert all(line.startswith("data/files: is missing") for line in wrong(tmp_path))
 
 
 def test_a_folder_that_is_no_dataset_is_wrong_usage(tmp_path: Path) -> None:
@@ -159,16 +161,16 @@ def test_a_dataset_without_sketches_is_sound(rows: MemoryRows) -> None:
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"n_kernels": 47}, "n_kernels is 47, data/index.parquet states 160"),
+        ({"n_kernels": 47}, "n_kernels is 47, data/index states 160"),
         ({"taps": 8}, "taps is 8"),
         ({"n_dead": 161}, "has 161 dead of 160 finite of 160 kernels"),
         ({"n_finite": 161}, "has 0 dead of 161 finite of 160 kernels"),
         (
             {"power_sums": [1439.0, 0.0, 0.0, 0.0, 0.0]},
-            "counts [1439.0] finite weights, data/index.parquet has 1440",
+            "counts [1439.0] finite weights, data/index has 1440",
         ),
         ({"histogram": [1] * 630}, "histogram counts 630 coefficients, not 1440"),
-        ({"kernel": "1x9"}, "belongs to no stored layer of data/index.parquet"),
+        ({"kernel": "1x9"}, "belongs to no stored layer of data/index"),
     ],
 )
 def test_a_sketch_that_contradicts_its_layer(rows: MemoryRows, changes: Row, what: str) -> None:
@@ -176,7 +178,7 @@ def test_a_sketch_that_contradicts_its_layer(rows: MemoryRows, changes: Row, wha
     rows.sketched[content] |= changes
     export(rows.folder, rows)
     found = wrong(rows.folder)
-    assert any(line.startswith(f"data/sketches/local.parquet: {content}") and what in line for line in found), found
+    assert any(line.startswith(f"data/sketches/part.parquet: {content}") and what in line for line in found), found
 
 
 def test_a_sketch_that_is_missing_and_one_twice(rows: MemoryRows) -> None:
@@ -184,28 +186,22 @@ def test_a_sketch_that_is_missing_and_one_twice(rows: MemoryRows) -> None:
     twice = dict(rows.sketched[contents[0]])
     rows.sketched["zz"] = twice
     stored = [rows.sketched[content] for content in contents[:-1]] + [twice]
-    rows.sketches = lambda source: iter([("packages/net", row) for row in stored])  # type: ignore[method-assign]
-    rows.sketch_sources = lambda: ["packages"]  # type: ignore[method-assign]
+    rows.sketches = lambda layers: iter(stored)  # type: ignore[method-assign]
     export(rows.folder, rows)
     found = wrong(rows.folder)
-    assert f"data/sketches/packages.parquet: {contents[0]} {twice['kernel']}: is listed twice" in found
+    assert f"data/sketches/part.parquet: {contents[0]} {twice['kernel']}: is listed twice" in found
     assert sum("has no sketch" in line for line in found) >= 4
     assert all("sketch" in line for line in found)
 
 
-def test_a_sketch_in_two_parts_of_a_source(rows: MemoryRows) -> None:
-    """Two versions brought it; another source may have it too."""
-    source = "packages"
-    contents = sorted({row["layer_sha256"] for row in rows.index_rows if row["source"] == source})
-    first, *others = (rows.sketched[content] for content in contents)
-    parts = [("packages/old", first), *(("packages/new", row) for row in (*others, first))]
-    rows.releases = lambda: {"packages/old": "v1", "packages/new": "v2"}  # type: ignore[method-assign]
-    rows.sketches = lambda name: iter(parts)  # type: ignore[method-assign]
-    rows.sketch_sources = lambda: [source, "local"]  # type: ignore[method-assign]
-    export(rows.folder, rows)
-    twice = [line for line in wrong(rows.folder) if "is listed twice" in line]
-    where = f"{contents[0]} {first['kernel']}: is listed twice"
-    assert twice == [f"data/sketches/{name}.parquet: {where}" for name in ("local", source)]
+def test_a_sketch_in_two_parts(rows: MemoryRows) -> None:
+    listed = table(rows.folder, "sketches")
+    other = "data/sketches/part-1.parquet"
+    shutil.copyfile(rows.folder / "data/sketches/part.parquet", rows.folder / other)
+    relist(rows.folder, other)
+    twice = [f"{other}: {row['layer_sha256']} {row['kernel']}: is listed twice" for row in listed]
+    found = [line for line in wrong(rows.folder) if "is listed twice" in line]
+    assert sorted(found) in (sorted(twice), sorted(line.replace("part-1", "part") for line in twice))
 
 
 # Files.
@@ -217,31 +213,31 @@ def test_a_missing_a_grown_and_a_flipped_file(rows: MemoryRows) -> None:
     flipped = bytearray((rows.folder / second).read_bytes())
     flipped[100] ^= 1
     (rows.folder / second).write_bytes(flipped)
-    with (rows.folder / "data/samples.parquet").open("ab") as file:
+    with (rows.folder / "data/samples/part.parquet").open("ab") as file:
         file.write(b"x")
     lines = wrong(rows.folder)
     assert len(lines) == 3
     assert f"{first}: is listed but missing" in lines
     assert any(line.startswith(f"{second}: has sha256 ") for line in lines)
-    assert any(line.startswith("data/samples.parquet: has ") and " bytes, " in line for line in lines)
+    assert any(line.startswith("data/samples/part.parquet: has ") and " bytes, " in line for line in lines)
 
 
 def test_a_file_that_is_not_listed(rows: MemoryRows) -> None:
     (rows.folder / "data/layers/local/extra.parquet").write_bytes(b"x")
     (rows.folder / "data/.hidden").write_bytes(b"x")
-    assert only(rows.folder) == "data/layers/local/extra.parquet: is not listed in data/files.parquet"
+    assert only(rows.folder) == "data/layers/local/extra.parquet: is not listed in data/files"
 
 
 def test_a_list_that_names_files_outside_or_twice(rows: MemoryRows, tmp_path: Path) -> None:
-    listing = rows.folder / "data/files.parquet"
+    listing = rows.folder / "data/files/part.parquet"
     (tmp_path / "secret").write_bytes(b"s")
     listed = pq.read_table(listing).to_pylist()
     bad = {"path": "../secret", "size": 1, "sha256": hashlib.sha256(b"s").hexdigest()}
     pq.write_table(pa.Table.from_pylist([*listed, listed[0], bad], schema=FILES), listing)
     lines = wrong(rows.folder)
-    assert lines == [
-        f"data/files.parquet: lists {listed[0]['path']!r}, which is unsafe or listed twice",
-        "data/files.parquet: lists '../secret', which is unsafe or listed twice",
+    assert [line for line in lines if not line.startswith("manifest.json: states the root")] == [
+        f"data/files: lists {listed[0]['path']!r}, which is unsafe or listed twice",
+        "data/files: lists '../secret', which is unsafe or listed twice",
     ]
 
 
@@ -256,7 +252,7 @@ def test_a_file_of_layers_that_is_no_parquet(rows: MemoryRows, content: bytes) -
 
 @pytest.mark.parametrize("name", ["index", "models", "files", "samples"])
 def test_a_table_that_is_no_parquet_or_has_another_schema(rows: MemoryRows, name: str) -> None:
-    path = rows.folder / f"data/{name}.parquet"
+    path = rows.folder / f"data/{name}/part.parquet"
     table = pq.read_table(path)
     for damaged, line in (
         (
@@ -276,23 +272,24 @@ def test_a_table_that_is_no_parquet_or_has_another_schema(rows: MemoryRows, name
         else:
             pq.write_table(damaged, path)
         about = "" if name == "files" else "has "
-        found = [text for text in wrong(rows.folder) if text.startswith(f"data/{name}.parquet: {about}")]
+        found = [text for text in wrong(rows.folder) if text.startswith(f"data/{name}/part.parquet: {about}")]
         if name == "files":
             assert any(line in text for text in found)
         else:
             assert len(found) == 1  # another size or hash: what the file holds is then not looked at
             relist(rows.folder)
-            assert any(text.startswith(f"data/{name}.parquet: {line}") for text in wrong(rows.folder))
+            assert any(text.startswith(f"data/{name}/part.parquet: {line}") for text in wrong(rows.folder))
 
 
-def relist(folder: Path) -> None:
-    """Note the true sizes and hashes of all files, and leave the manifest behind."""
-    listing = folder / "data/files.parquet"
-    listed = []
-    for row in pq.read_table(listing).to_pylist():
-        data = (folder / row["path"]).read_bytes()
-        listed.append({"path": row["path"], "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
-    pq.write_table(pa.Table.from_pylist(listed, schema=FILES), listing)
+def relist(folder: Path, *more: str) -> None:
+    """Note the true sizes and hashes of all files, and of more of them, and leave the manifest behind."""
+    for listing in files_of(folder, "files"):
+        paths = [row["path"] for row in pq.read_table(listing).to_pylist()]
+        listed = []
+        for path in [*paths, *(more if listing.stem == "part" else ())]:
+            data = (folder / path).read_bytes()
+            listed.append({"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+        pq.write_table(pa.Table.from_pylist(listed, schema=FILES), listing)
 
 
 def test_manifest(rows: MemoryRows) -> None:
@@ -399,8 +396,8 @@ def test_a_part_that_is_missing_or_twice(rows: MemoryRows, template: MemoryRows)
         ({"taps": 9}, "taps is 9, the rest of the row implies 5"),
         ({"n_kernels": 9}, "n_kernels is 9, the rest of the row implies 8"),
         ({"row_id": "x"}, "row_id is 'x', the rest of the row implies "),
-        ({"groups": 2}, "groups is 2, data/index.parquet states 1"),
-        ({"op": "conv_transpose1d"}, "op is 'conv_transpose1d', data/index.parquet states 'conv1d'"),
+        ({"groups": 2}, "groups is 2, data/index states 1"),
+        ({"op": "conv_transpose1d"}, "op is 'conv_transpose1d', data/index states 'conv1d'"),
         ({"out_start": 3}, "starts at output channel 3, not 0"),
         ({"tensor": "y"}, "layer_id is "),
         ({"model_id": "local/other"}, "holds layers of 2 checkpoints: "),
@@ -413,15 +410,15 @@ def test_facts_that_contradict_the_weight_or_the_index(rows: MemoryRows, facts: 
 def test_layers_and_index_name_the_same(rows: MemoryRows, template: MemoryRows) -> None:
     where = f"{file_of(rows)}: {A}#stem.weight"
     lines = damaged(rows, lambda found: [row for row in found if row["layer"] != "stem"])
-    assert lines == [f"data/index.parquet: {A}#stem.weight: is not in {file_of(rows)}, which its row names"]
+    assert lines == [f"data/index: {A}#stem.weight: is not in {file_of(rows)}, which its row names"]
     rows = copy(template, rows.folder.parent / "other")
     for row in rows.index_rows:
         if row["layer_id"] == f"{A}#stem.weight":
             row["file"] = "data/layers/local/00/none-00.parquet"
     export(rows.folder, rows)
     lines = wrong(rows.folder)
-    assert f"{where}: has no row in data/index.parquet that names this file" in lines
-    assert "data/index.parquet: names the file 'data/layers/local/00/none-00.parquet', which does not exist" in lines
+    assert f"{where}: has no row in data/index that names this file" in lines
+    assert "data/index: names the file 'data/layers/local/00/none-00.parquet', which does not exist" in lines
 
 
 def test_the_index_names_the_row_group(rows: MemoryRows) -> None:
@@ -446,8 +443,8 @@ def test_ids_are_unique(rows: MemoryRows) -> None:
     rows.index_rows.append(dict(rows.index_rows[0]))
     export(rows.folder, rows)
     lines = wrong(rows.folder)
-    assert f"data/models.parquet: {A}: is listed 2 times" in lines
-    assert f"data/index.parquet: {rows.index_rows[0]['layer_id']}: is listed 2 times" in lines
+    assert f"data/models: {A}: is listed 2 times" in lines
+    assert f"data/index: {rows.index_rows[0]['layer_id']}: is listed 2 times" in lines
 
 
 @pytest.mark.parametrize(
@@ -461,22 +458,22 @@ def test_ids_are_unique(rows: MemoryRows) -> None:
             {"layers_file": "data/layers/x.parquet"},
             "has its layers in 'data/layers/x.parquet', which is not listed",
         ),
-        ({"n_layers": 4}, "n_layers is 4, data/index.parquet has 5"),
+        ({"n_layers": 4}, "n_layers is 4, data/index has 5"),
     ],
 )
 def test_models(rows: MemoryRows, facts: Row, line: str) -> None:
     rows.model_rows[0] |= facts
     export(rows.folder, rows)
-    assert only(rows.folder) == f"data/models.parquet: {A}: {line}"
+    assert f"data/models: {A}: {line}" in wrong(rows.folder)
 
 
 def test_layers_of_a_checkpoint_that_nobody_knows(rows: MemoryRows) -> None:
-    rows.model_rows = [row for row in rows.model_rows if row["model_id"] != A]
-    export(rows.folder, rows)
-    assert wrong(rows.folder) == [
-        f"data/index.parquet: has layers of {A!r}, which is not in data/models.parquet",
-        f"data/ledger: has tensors of {A!r}, which is not in data/models.parquet",
-    ]
+    path = rows.folder / "data/models/part.parquet"
+    pq.write_table(pq.read_table(path, filters=[("model_id", "!=", A)]), path)
+    relist(rows.folder)
+    lines = wrong(rows.folder)
+    assert f"data/index: has layers of {A!r}, which is not in data/models" in lines
+    assert f"data/ledger: has tensors of {A!r}, which is not in data/models" in lines
 
 
 def test_links_between_layers(rows: MemoryRows) -> None:
@@ -492,7 +489,7 @@ def test_a_layer_whose_weights_lie_nowhere(rows: MemoryRows) -> None:
     lonely = next(row for row in rows.index_rows if row["layer_id"] == f"{A}#volume.weight")
     lonely |= {"file": None, "row_group": None}
     export(rows.folder, rows)
-    assert f"data/index.parquet: {A}#volume.weight: no file holds its weights" in wrong(rows.folder)
+    assert f"data/index: {A}#volume.weight: no file holds its weights" in wrong(rows.folder)
 
 
 def test_a_duplicate_checkpoint_without_a_file_is_sound(rows: MemoryRows) -> None:
@@ -556,20 +553,20 @@ def test_a_ledger_that_does_not_balance(rows: MemoryRows) -> None:
     where = f"data/ledger: {A}"
     rows.model_rows[0]["tensors_skipped"] += 1
     export(rows.folder, rows)
-    assert only(rows.folder) == f"{where}: has 1 skipped tensors, data/models.parquet states 2"
+    assert only(rows.folder) == f"{where}: has 1 skipped tensors, data/models states 2"
     rows.model_rows[0]["tensors_skipped"] -= 1
     ledger = rows.ledger_rows["local"]
     ledger[0] = ledger[0] | {"tensor": "none"}
     export(rows.folder, rows)
-    assert only(rows.folder) == f"{where}#none: is emitted, data/index.parquet has no such layer"
+    assert only(rows.folder) == f"{where}#none: is emitted, data/index has no such layer"
     ledger[0] = dict(ledger[1])
     export(rows.folder, rows)
     assert only(rows.folder) == f"{where}#{ledger[1]['tensor']}: is listed 2 times"
     del ledger[0]
     export(rows.folder, rows)
     assert wrong(rows.folder) == [
-        f"{where}: has 4 emitted tensors, data/models.parquet states 5",
-        f"{where}: has 4 emitted tensors, data/index.parquet has 5",
+        f"{where}: has 4 emitted tensors, data/models states 5",
+        f"{where}: has 4 emitted tensors, data/index has 5",
     ]
 
 
@@ -607,10 +604,10 @@ def test_the_command_prints_a_line_a_finding(rows: MemoryRows) -> None:
     (rows.folder / "data/new\nline\x1b[0m").write_bytes(b"")
     code, text = run(str(rows.folder))
     assert code == 1
-    assert text == "data/new\\nline\\x1b[0m: is not listed in data/files.parquet\n"
+    assert text == "data/new\\nline\\x1b[0m: is not listed in data/files\n"
     code, text = run(str(rows.folder), "--json")
     assert code == 1
-    what = "is not listed in data/files.parquet"
+    what = "is not listed in data/files"
     assert json.loads(text)["findings"] == [{"where": "data/new\nline\x1b[0m", "what": what}]
     assert json.loads(text)["sound"] is False
 
@@ -624,7 +621,7 @@ def test_the_command_prints_a_line_a_finding(rows: MemoryRows) -> None:
         ({"norm_eps": 0.5}, "its numbers do not have the effective_sha256 that it states"),
         ({"layer_sha256": "0" * 64}, "layer_sha256 is 000"),
         ({"layer_id": f"{A}#stem.weight"}, "effective_sha256 is "),
-        ({"layer_id": "local/nobody#w"}, "belongs to no layer of data/index.parquet"),
+        ({"layer_id": "local/nobody#w"}, "belongs to no layer of data/index"),
         ({"terms": []}, "its first term is another layer"),
         ({"rest_kernel_size": [2, 2], "rest": [1.0]}, "the row of `effective` is damaged"),
     ],
@@ -634,7 +631,7 @@ def test_an_effective_row_that_contradicts_its_layer(rows: MemoryRows, changes: 
     rows.recipes[A] = pa.RecordBatch.from_pylist([row | changes], schema=EFFECTIVE)
     export(rows.folder, rows)
     found = wrong(rows.folder)
-    assert any(line.startswith("data/effective/local.parquet: ") and what in line for line in found), found
+    assert any(line.startswith("data/effective/part.parquet: ") and what in line for line in found), found
 
 
 def test_an_effective_row_that_is_missing_and_a_branch_of_nothing(rows: MemoryRows) -> None:
@@ -642,5 +639,5 @@ def test_an_effective_row_that_is_missing_and_a_branch_of_nothing(rows: MemoryRo
     rows.index_rows[0]["merged_into"] = row["layer_id"]
     export(rows.folder, rows)
     found = wrong(rows.folder)
-    assert f"data/index.parquet: {row['layer_id']}: has an effective_sha256, and no row in data/effective" in found
+    assert f"data/index: {row['layer_id']}: has an effective_sha256, and no row in data/effective" in found
     assert any("merged_into is" in line and "data/effective has it in None" in line for line in found)

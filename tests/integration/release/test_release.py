@@ -36,7 +36,7 @@ from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.verification import verify_folder
 from support.hub.server import Asked, Fault, HubServer
 from support.plugins import instead
-from support.zoo_files import layers, models, put, rows_of, state
+from support.zoo_files import layers, models, put, state, table
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
@@ -243,13 +243,13 @@ def test_additions_changes_and_removals_on_an_empty_machine(job: Job, net: Calla
 
 @pytest.mark.exhaustive
 def test_effective_weights_go_from_machine_to_machine(job: Job, net: Callable[..., None]) -> None:
-    before = {row["layer_id"]: row for row in rows_of(job.published(), "effective")}
+    before = {row["layer_id"]: row for row in table(job.published(), "effective")}
     assert set(before) == {
         f"{name}#features.0.weight" for name in (*map(mid, ("a", "b", "c", "twin")), mid("x", "other"))
     }
     net("new", 10)
     assert job() == 0
-    after = {row["layer_id"]: row for row in rows_of(job.published(), "effective")}
+    after = {row["layer_id"]: row for row in table(job.published(), "effective")}
     assert after.pop(f"{mid('new')}#features.0.weight")["steps"] == ["batch_norm"]
     assert after == before
     assert list(verify_folder(job.published())) == []
@@ -395,8 +395,8 @@ def test_a_version_may_have_any_name(job: Job) -> None:
     "name",
     [
         pytest.param("manifest.json", marks=pytest.mark.exhaustive),
-        pytest.param("data/models.parquet", marks=pytest.mark.exhaustive),
-        "data/index.parquet",
+        pytest.param("data/models/part.parquet", marks=pytest.mark.exhaustive),
+        "data/index/part.parquet",
     ],
 )
 def test_a_restore_that_was_cut_short_is_begun_again(job: Job, net: Callable[..., None], name: str) -> None:

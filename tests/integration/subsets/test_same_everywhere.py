@@ -108,7 +108,7 @@ def with_lineage(dataset: Path, target: Path, *, backwards: bool) -> Path:
     (target / first).parent.mkdir(parents=True)
     pq.write_table(pa.table(pairs), target / first)
     if backwards:
-        for path in (target / first, *(target / f"data/{name}.parquet" for name in ("index", "models"))):
+        for path in (target / first, *(target / f"data/{name}/part.parquet" for name in ("index", "models"))):
             table = pq.read_table(path)
             pq.write_table(table.take(list(range(len(table)))[::-1]), path, row_group_size=7)
     return target

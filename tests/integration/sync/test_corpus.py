@@ -35,7 +35,7 @@ class Synced:
         self.weights = layers(dataset)
         self.models = models(dataset)
         self.index = {(row["model_id"], row["tensor"]): row for row in table(dataset, "index")}
-        self.ledger = {(row["model_id"], row["tensor"]): row["reason"] for row in table(dataset, "ledger/local")}
+        self.ledger = {(row["model_id"], row["tensor"]): row["reason"] for row in table(dataset, "ledger")}
 
     def stored(self, model_id: str, tensor: str) -> NDArray[np.float32]:
         """A layer as the checkpoint orders it: transposed convolutions turned back."""

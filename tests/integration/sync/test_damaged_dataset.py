@@ -37,7 +37,16 @@ def test_a_damaged_catalog_is_rebuilt(damage: str, tables: dict[str, str], datas
     assert not list((dataset / ".filtercrawl/tmp").iterdir())
 
 
-@pytest.mark.parametrize("name", ["data/index.parquet", "data/models.parquet", "data/files.parquet", "manifest.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/index/part.parquet",
+        "data/models/part.parquet",
+        "data/files/part.parquet",
+        "data/files/other.parquet",
+        "manifest.json",
+    ],
+)
 def test_a_damaged_table_is_written_again_by_the_next_run(
     name: str, tables: dict[str, str], dataset: Path, run_sync: Sync
 ) -> None:
@@ -51,7 +60,7 @@ def test_a_damaged_table_is_written_again_by_the_next_run(
 
 
 def test_a_lost_table_is_written_again(tables: dict[str, str], dataset: Path, run_sync: Sync) -> None:
-    (dataset / "data/models.parquet").unlink()
+    (dataset / "data/models/part.parquet").unlink()
     run_sync()
     assert published(dataset) == tables
     assert len(models(dataset)) == 2
@@ -60,6 +69,6 @@ def test_a_lost_table_is_written_again(tables: dict[str, str], dataset: Path, ru
 @pytest.mark.usefixtures("tables")
 def test_without_a_catalog_a_damaged_table_cannot_be_repaired(dataset: Path, run_sync: Sync) -> None:
     (dataset / ".filtercrawl/catalog.sqlite").unlink()
-    (dataset / "data/models.parquet").write_bytes(GARBAGE)
+    (dataset / "data/models/part.parquet").write_bytes(GARBAGE)
     with pytest.raises(DatasetError, match="there is no catalog to write it from: start in an empty folder"):
         run_sync()

@@ -127,7 +127,7 @@ def test_a_checkpoint_that_changes_or_goes_takes_them_along(zoo: Path, dataset: 
     put(zoo / "plain.safetensors", {"a.weight": torch.randn(4, 2, 3, 3)})
     run_sync(prune=True)
     assert rows(dataset) == []
-    assert not (dataset / "data/effective/local.parquet").exists()
+    assert not (dataset / "data/effective/part.parquet").exists()
     assert "config_name: effective" not in (dataset / "README.md").read_text("utf-8")
 
 
@@ -239,17 +239,16 @@ def test_what_a_version_adds_is_in_a_file_of_its_own(zoo: Path, dataset: Path, r
     run_sync()
     stage_version(dataset, "v1")
     clear_pending(dataset)
-    first = (dataset / "data/effective/local.parquet").read_bytes()
+    first = (dataset / "data/effective/part.parquet").read_bytes()
     put(zoo / "a.safetensors", network(2).state_dict())
     put(zoo / "c.safetensors", network(1).state_dict())  # a duplicate
     run_sync()
     stage_version(dataset, "v2")
     clear_pending(dataset)
     files = {path.name: path.read_bytes() for path in (dataset / "data/effective").iterdir()}
-    assert files.keys() == {"local.parquet", "local--v2.parquet"}
-    assert files["local.parquet"] == first
-    order = list(dict.fromkeys(row["model_id"] for row in rows(dataset)))
-    assert order == [f"local/{name}.safetensors" for name in "bac"]
+    assert files.keys() == {"part.parquet", "part--v2.parquet"}
+    assert files["part.parquet"] == first
+    assert {row["model_id"] for row in rows(dataset)} == {f"local/{name}.safetensors" for name in "bac"}
     assert list(verify_folder(dataset)) == []
     before = published(dataset)
     run_sync(rebuild=True)

@@ -137,7 +137,7 @@ def test_codes_of_eight_bits(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     along = (4, 1, 1, 1)
     expected = (codes.astype(np.int32) - zero.astype(np.int32).reshape(along)).astype("f4") * scale.reshape(along)
     assert same_bits(found["local/net.onnx#c"], expected)
-    ledger = {row["tensor"]: row["reason"] for row in table(dataset, "ledger/local")}
+    ledger = {row["tensor"]: row["reason"] for row in table(dataset, "ledger")}
     assert ledger["conv.weight"] == "quantized_codes"
     assert models(dataset)["local/codes.safetensors"]["outcome"] == "no_kernels"
 
@@ -163,7 +163,7 @@ def test_empty_tensors_hold_no_kernels(zoo: Path, dataset: Path, run_sync: Sync)
     put(zoo / "net.safetensors", {"a.weight": torch.zeros(0, 3, 3, 3), "b.weight": torch.zeros(4, 0, 3, 3)} | head)
     torch.save({"c.weight": torch.zeros(4, 3, 0, 3)} | head, zoo / "net.pt")
     run_sync()
-    assert {row["reason"] for row in table(dataset, "ledger/local")} == {"empty", "linear"}
+    assert {row["reason"] for row in table(dataset, "ledger")} == {"empty", "linear"}
     assert {row["outcome"] for row in models(dataset).values()} == {"no_kernels"}
 
 

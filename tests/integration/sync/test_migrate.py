@@ -64,12 +64,12 @@ def test_columns_that_were_added_since(
     assert list(verify_folder(dataset))
     found = migrate_dataset(Settings(dataset=dataset))
     assert {path: set(columns) for path, columns in found.added.items()} == {
-        "data/models.parquet": {*YOUNG["models"]}, "data/index.parquet": {*YOUNG["index"]},
-        "data/sketches/local.parquet": {*YOUNG["sketches"]},
+        "data/models/part.parquet": {*YOUNG["models"]}, "data/index/part.parquet": {*YOUNG["index"]},
+        "data/sketches/part.parquet": {*YOUNG["sketches"]},
     }  # fmt: skip
     assert [str(finding) for finding in verify_folder(dataset)] == []
-    assert pq.read_schema(dataset / "data/models.parquet").equals(MODELS)
-    assert pq.read_schema(dataset / "data/index.parquet").equals(INDEX)
+    assert pq.read_schema(dataset / "data/models/part.parquet").equals(MODELS)
+    assert pq.read_schema(dataset / "data/index/part.parquet").equals(INDEX)
     assert {path: path.stat() for path in layers} == layers
     assert {row["outcome"] for row in models(dataset).values()} == {"emitted", "duplicate"}
     for config in ("index", "models", "layers"):
@@ -123,7 +123,7 @@ def test_a_manifest_that_states_no_version(dataset: Path, version: object) -> No
 
 @pytest.mark.usefixtures("made")
 def test_a_required_column_cannot_be_made_up(dataset: Path) -> None:
-    path = dataset / "data/models.parquet"
+    path = dataset / "data/models/part.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["source"]), path)
     with pytest.raises(DatasetError, match="lacks source"):
         migrate_dataset(Settings(dataset=dataset))
@@ -139,7 +139,7 @@ def test_the_command(dataset: Path, plugins: Plugins) -> None:
     age(dataset)
     run = CliRunner()
     told = json.loads(run.invoke(build(plugins), ["migrate", "--dataset", str(dataset), "--json"]).stdout)
-    assert (told["before"], set(told["added"]["data/index.parquet"])) == (1, set(YOUNG["index"]))
+    assert (told["before"], set(told["added"]["data/index/part.parquet"])) == (1, set(YOUNG["index"]))
     again = run.invoke(build(plugins), ["migrate", "--dataset", str(dataset)])
     assert "has the current schema already" in again.stdout
     assert all(name in TABLES for name in YOUNG)

@@ -18,8 +18,8 @@ from support.sketch_reference import sketched
 from support.zoo_files import layers, models, published, put, state, table
 
 
-def sketches(dataset: Path, source: str = "local") -> list[dict[str, Any]]:
-    return table(dataset, f"sketches/{source}")
+def sketches(dataset: Path) -> list[dict[str, Any]]:
+    return table(dataset, "sketches")
 
 
 def test_every_stored_layer_has_its_sketch(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -61,7 +61,7 @@ def test_a_second_run_and_a_rebuild_leave_every_byte(zoo: Path, dataset: Path, r
     assert published(dataset) == before
     shutil.rmtree(dataset / "data/layers")  # as on an empty machine
     run_sync(rebuild=True)
-    (dataset / "data/models.parquet").unlink()  # so that the tables are written again
+    (dataset / "data/models/part.parquet").unlink()  # so that the tables are written again
     put(zoo / "c.safetensors", state(3))
     run_sync()
     assert len(sketches(dataset)) == 6
@@ -99,11 +99,15 @@ def test_layers_of_the_same_bytes_and_other_sizes_have_one_each(zoo: Path, datas
 def test_a_dataset_from_before_there_were_sketches(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "a.safetensors", state(1))
     run_sync()
-    (dataset / "data/sketches/local.parquet").unlink()
+    (dataset / "data/sketches/part.parquet").unlink()
     db = sqlite3.connect(dataset / ".filtercrawl/catalog.sqlite")
     db.executescript(
         "DROP TABLE sketches; DROP TABLE effective; DROP TABLE released; "
-        "ALTER TABLE selectors DROP COLUMN ignored; PRAGMA user_version = 1;"
+        "ALTER TABLE selectors DROP COLUMN ignored; DROP INDEX models_by_place; DROP INDEX layers_by_preview_level; "
+        "ALTER TABLE models DROP COLUMN place; ALTER TABLE models DROP COLUMN size; "
+        "ALTER TABLE layers DROP COLUMN preview_level; DROP TABLE changed_models; DROP TABLE changed_layers; "
+        "DROP TABLE shared_layers; DROP TABLE shared_files; DROP TABLE parts; DROP TABLE part_files; "
+        "PRAGMA user_version = 1;"
         "UPDATE facts SET value = '1' WHERE key = 'stale';"
     )
     db.close()

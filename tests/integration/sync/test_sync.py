@@ -33,7 +33,7 @@ def test_kernels_are_bit_equal_to_the_file(zoo: Path, dataset: Path, run_sync: S
 def test_every_tensor_is_in_the_ledger(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
     run_sync()
-    ledger = {row["tensor"]: (row["outcome"], row["reason"]) for row in table(dataset, "ledger/local")}
+    ledger = {row["tensor"]: (row["outcome"], row["reason"]) for row in table(dataset, "ledger")}
     assert ledger == {
         "stem.weight": ("emitted", None),
         "stem.bias": ("skipped", "bias"),
@@ -406,7 +406,7 @@ def test_bytes_do_not_depend_on_jobs_or_order(
     assert {path: digest for path, digest in one.items() if path.startswith("data/layers")} == {
         path: digest for path, digest in two.items() if path.startswith("data/layers")
     }
-    assert one["data/index.parquet"] == two["data/index.parquet"]
+    assert one["data/index/part.parquet"] == two["data/index/part.parquet"]
 
 
 def test_catalog_is_rebuilt_from_the_published_files(zoo: Path, dataset: Path, run_sync: Sync) -> None:

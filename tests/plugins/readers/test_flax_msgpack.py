@@ -145,5 +145,5 @@ def test_sync_reads_flax(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     stored = layers(dataset)
     assert list(stored) == ["local/flax_model.msgpack#params/conv/kernel"]
     assert np.array_equal(next(iter(stored.values())), KERNEL.transpose(3, 2, 0, 1))
-    reasons = {row["tensor"]: row["reason"] for row in table(dataset, "ledger/local")}
+    reasons = {row["tensor"]: row["reason"] for row in table(dataset, "ledger")}
     assert reasons["opt_state/0/mu/conv/kernel"] == "optimizer_state"

@@ -79,7 +79,7 @@ def test_sync_reads_archives_and_unpickles_nothing(zoo: Path, dataset: Path, run
     assert np.array_equal(layers(dataset)["local/net.npz#conv/weight"], weight)
     assert models(dataset)["local/net.npz"]["format"] == "npz"
     assert models(dataset)["local/prices.npz"]["outcome"] == "no_kernels"
-    reasons = {row["tensor"]: row["reason"] for row in table(dataset, "ledger/local")}
+    reasons = {row["tensor"]: row["reason"] for row in table(dataset, "ledger")}
     assert reasons == {
         "conv/weight": None, "labels": "unreadable", "objects": "unreadable", "prices": "other", "days": "other"
     }  # fmt: skip

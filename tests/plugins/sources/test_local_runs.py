@@ -218,7 +218,7 @@ def test_run_final_follows_when_a_later_step_appears(rotated: bool, zoo: Path, d
         first.unlink()
     run_sync(now=NOW + timedelta(days=1))
     assert final(dataset) == {5: False, 9: True}
-    index = pq.read_table(dataset / "data/index.parquet")
+    index = pq.read_table(dataset / "data/index/part.parquet")
     selected = index.take(select_layers(index).rows)
     assert set(selected["step"].to_pylist()) == {9}
 

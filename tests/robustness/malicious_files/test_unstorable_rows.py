@@ -34,7 +34,7 @@ from filtercrawl_publish.verification import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.onnx_models import model, node, random_array
 from support.onnx_models import tensor as onnx_tensor
-from support.zoo_files import layers, models, put, rows_of, state
+from support.zoo_files import layers, models, put, state, table
 
 GOOD = {"local/aa.safetensors", "local/zz.safetensors"}
 
@@ -56,7 +56,7 @@ def check(dataset: Path, report: SyncReport, bad: str, words: str) -> None:
     found = models(dataset)
     assert (found[f"local/{bad}"]["outcome"], found[f"local/{bad}"]["reason"]) == ("failed", line)
     assert {key.partition("#")[0] for key in layers(dataset)} == GOOD
-    assert not [row for row in rows_of(dataset, "ledger") if row["model_id"] not in GOOD]
+    assert not [row for row in table(dataset, "ledger") if row["model_id"] not in GOOD]
     assert list(verify_folder(dataset)) == []
 
 
@@ -242,7 +242,7 @@ def test_a_catalog_with_an_unfit_row_recovers(
         assert next(iter(OLD[what][1])) in found["reason"]
         assert found["reason"].isprintable()
         assert found["layers_file"] is None
-        assert not [row for name in ("index", "ledger") for row in rows_of(dataset, name)
+        assert not [row for name in ("index", "ledger") for row in table(dataset, name)
                     if row["model_id"] == "local/old.safetensors"]  # fmt: skip
         assert stored == {*GOOD, "local/new.safetensors"}
     assert list(verify_folder(dataset)) == []

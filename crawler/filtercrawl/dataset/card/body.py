@@ -109,8 +109,8 @@ def summary(counts: DatasetCounts) -> str:
 
 def _holding(counts: DatasetCounts) -> str:
     return (
-        f"in {_plural(counts.layers, 'layer')} of {_plural(len(counts.files), 'checkpoint')}, bit for bit as "
-        f"{'these store' if len(counts.files) != 1 else 'it stores'} them"
+        f"in {_plural(counts.layers, 'layer')} of {_plural(counts.checkpoints, 'checkpoint')}, bit for bit as "
+        f"{'these store' if counts.checkpoints != 1 else 'it stores'} them"
         + (f", with what is known of each layer: {_join(counts.known_facts)}." if counts.facts else ".")
     )
 
@@ -170,7 +170,7 @@ def _type(kind: pa.DataType) -> str:
 
 
 def _config_line(config: Config) -> Line:
-    megabytes = sum(file.size for file in config.files) / 1e6
+    megabytes = config.files.size / 1e6
     # What a subset is for, whoever made it says.
     is_subset = config.name.startswith(CONFIG_PREFIX)
     return (

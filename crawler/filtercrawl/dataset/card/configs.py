@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.dataset.card.counts import DatasetCounts
-from filtercrawl.dataset.files.parquet import File, Table
+from filtercrawl.dataset.card.counts import DatasetCounts, FileTotals
+from filtercrawl.dataset.files.parquet import Table
+from filtercrawl.dataset.files.table_files import pattern_of
 from filtercrawl.dataset.schema.arrow import LAYERS, PREVIEW, TABLES
 
 _ABOUT: Final = {
@@ -43,7 +43,7 @@ class Config:
         about: One line for people.
         schema: The schema of its rows.
         paths: The patterns by which `datasets` finds the files.
-        files: These files; a change of any must change the card.
+        files: What these files are; a change of any must change the card.
         rows: The number of rows in all of them.
         splits: The patterns by split; empty where all rows are in `train`.
     """
@@ -52,7 +52,7 @@ class Config:
     about: str
     schema: pa.Schema
     paths: Sequence[str]
-    files: Sequence[File]
+    files: FileTotals
     rows: int
     splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -62,14 +62,12 @@ class Config:
         The cache of `datasets` is keyed by the card and the folder's name, not by the files: unless the
         description differs, a reader is given the rows of before, or those of another folder of that name.
         """
-        lines = "".join(f"{file.sha256} {file.path}\n" for file in self.files)
-        digest = hashlib.sha256(lines.encode()).hexdigest()
         return {
             "config_name": self.name,
             "data_files": [
                 {"split": split, "path": list(paths)} for split, paths in (self.splits or {"train": self.paths}).items()
             ],
-            "description": f"{self.about} Dataset {dataset_id}, files {digest}.",
+            "description": f"{self.about} Dataset {dataset_id}, files {self.files.digest}.",
         }
 
     def info(self) -> dict[str, Any]:
@@ -78,51 +76,60 @@ class Config:
 
 
 def build_configs(
-    tables: Mapping[str, Sequence[Table]], layers: Sequence[File], counts: DatasetCounts
+    tables: Mapping[str, Sequence[Table]], counts: DatasetCounts, redistributable: Sequence[Table]
 ) -> Iterator[Config]:
-    """Yield the configs that have rows, the default one first."""
+    """Yield the configs that have rows, the default one first.
+
+    Args:
+        tables: The files of each table.
+        counts: What the dataset holds.
+        redistributable: The layers files that everybody may redistribute, if they can be listed.
+    """
     for name, about in _ABOUT.items():
-        if name == "layers" and layers:
-            yield from _of_layers(about, layers, counts)
+        if name == "layers" and counts.layer_files:
+            yield from _of_layers(about, counts)
+            if redistributable:
+                yield _listed(redistributable)
         elif files := tables.get(name):
             yield Config(
                 name=name,
                 about=about,
                 schema=TABLES[name],
-                paths=[table.path for table in files],
-                files=files,
+                paths=[pattern_of(name)],
+                files=FileTotals.of(files),
                 rows=sum(table.rows for table in files),
             )
 
 
-def _of_layers(about: str, layers: Sequence[File], counts: DatasetCounts) -> Iterator[Config]:
+def _of_layers(about: str, counts: DatasetCounts) -> Iterator[Config]:
     # Patterns, since a card that listed every file of a large dataset would have megabytes.
-    by_source: dict[str, list[File]] = {}
-    for file in layers:
-        by_source.setdefault(file.path.split("/")[2], []).append(file)
-    patterns = {source: f"data/layers/{source}/*/*.parquet" for source in by_source}
-    rows = counts.layer_rows
-    every = list(patterns.values())
-    yield Config(name="layers", about=about, schema=LAYERS, paths=every, files=layers, rows=rows.total())
-    for source, files in by_source.items():
+    patterns = {source: f"data/layers/{source}/*/*.parquet" for source in sorted(counts.layer_files)}
+    rows, every = counts.layer_rows, FileTotals()
+    for totals in counts.layer_files.values():
+        every.add(totals)
+    yield Config(
+        name="layers", about=about, schema=LAYERS, paths=list(patterns.values()), files=every, rows=rows.total()
+    )
+    for source, pattern in patterns.items():
         yield Config(
             name=f"layers-{source}",
             about=f"The weights of the source {source} alone.",
             schema=LAYERS,
-            paths=[patterns[source]],
-            files=files,
+            paths=[pattern],
+            files=counts.layer_files[source],
             rows=rows[source],
         )
-    free = [file for file in layers if file.path in counts.redistributable_rows]
-    if 0 < len(free) <= LISTED_FILES:
-        yield Config(
-            name=REDISTRIBUTABLE,
-            about="The weights whose license lets everybody redistribute them.",
-            schema=LAYERS,
-            paths=[file.path for file in free],
-            files=free,
-            rows=sum(counts.redistributable_rows[file.path] for file in free),
-        )
+
+
+def _listed(files: Sequence[Table]) -> Config:
+    return Config(
+        name=REDISTRIBUTABLE,
+        about="The weights whose license lets everybody redistribute them.",
+        schema=LAYERS,
+        paths=[file.path for file in files],
+        files=FileTotals.of(files),
+        rows=sum(file.rows for file in files),
+    )
 
 
 def features(schema: pa.Schema) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ the folder describes itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -22,7 +22,6 @@ from filtercrawl.dataset.schema.layer_row import LayerRow
 
 _CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
 _PARQUET: Final = "application/x-parquet"
-_LAYERS_FILES: Final = "layers-files"
 # The tables whose columns are described, and the columns that tell their rows apart.
 _RECORDS: Final[Mapping[str, tuple[type[TableRow], str]]] = {
     "index": (ROWS["index"], "layer_id"),
@@ -106,7 +105,7 @@ def render_croissant(description: str, dataset_id: str, configs: Sequence[Config
         "isLiveDataset": False,
         "citeAs": bibtex(dataset_id, release),
         **(_about_release(release) if release else {}),
-        "distribution": [entry for config in tables for entry in _distribution(config)],
+        "distribution": [_distribution(config) for config in tables],
         "recordSet": [_record_set(config) for config in tables if config.name in _RECORDS],
     }
     # Without spaces: every version sends the file anew.
@@ -122,37 +121,20 @@ def _about_release(release: Release) -> dict[str, Any]:
     return {name: value for name, value in about.items() if value is not None}
 
 
-def _distribution(config: Config) -> Iterator[dict[str, Any]]:
-    if config.name == "layers":
-        yield {
-            "@type": "cr:FileSet",
-            "@id": _LAYERS_FILES,
-            "name": _LAYERS_FILES,
-            "description": f"{config.about} A file a checkpoint; their SHA-256 are in data/files.parquet.",
-            "encodingFormat": _PARQUET,
-            "includes": list(config.paths),
-        }
-        return
-    for file in config.files:
-        yield {
-            "@type": "cr:FileObject",
-            "@id": file.path,
-            "name": file.path,
-            "description": config.about,
-            "contentUrl": file.path,
-            "contentSize": f"{file.size} B",
-            "encodingFormat": _PARQUET,
-            "sha256": file.sha256,
-        }
+def _distribution(config: Config) -> Mapping[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{config.name}-files",
+        "name": f"{config.name}-files",
+        "description": f"{config.about} Their SHA-256 are in data/files.",
+        "encodingFormat": _PARQUET,
+        "includes": list(config.paths),
+    }
 
 
 def _record_set(config: Config) -> dict[str, Any]:
     row, key = _RECORDS[config.name]
-    source = (
-        {"fileSet": {"@id": _LAYERS_FILES}}
-        if config.name == "layers"
-        else {"fileObject": {"@id": config.files[0].path}}
-    )
+    source = {"fileSet": {"@id": f"{config.name}-files"}}
     return {
         "@type": "cr:RecordSet",
         "@id": config.name,

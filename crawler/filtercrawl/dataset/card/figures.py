@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 RESULTS: Final = "analysis/results.json"
 REPORT: Final = "analysis/report.html"
@@ -59,6 +59,11 @@ class KernelPicture:
 
     layers: tuple[PicturedLayer, ...]
     kernels: int
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Undo `dataclasses.asdict`."""
+        return cls(layers=tuple(PicturedLayer(**layer) for layer in content["layers"]), kernels=content["kernels"])
 
 
 def card_figures(folder: Path) -> tuple[CardFigure, ...]:

@@ -55,22 +55,22 @@ class Release:
         return f"{year}.{int(month)}.{int(number)}" + (f"+{further}" if further else "")
 
 
-def read_release(folder: Path, index_sha256: str | None) -> Release | None:
+def read_release(folder: Path, index_digest: str | None) -> Release | None:
     """Return the version whose change log lies in the folder, if it is of this index.
 
     After a version is published, a crawl may change the folder: then it is no version, until the next one is made.
 
     Args:
         folder: The dataset folder.
-        index_sha256: SHA-256 of `data/index.parquet`; None where there is no such file.
+        index_digest: Digest of the files of `index`; None where there are none.
     """
     try:
         changes = json.loads((folder / manifest.CHANGES).read_bytes())
-        version, of_index = (changes.get(key) for key in ("version", "index_sha256"))
+        version, of_index = (changes.get(key) for key in ("version", "index_digest"))
         hub_id, space_id = (_hub_id(changes.get(key)) for key in ("repository", "space"))
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
-    if not (isinstance(version, str) and _TAG.fullmatch(version)) or index_sha256 is None or of_index != index_sha256:
+    if not (isinstance(version, str) and _TAG.fullmatch(version)) or index_digest is None or of_index != index_digest:
         return None
     return Release(version=version, hub_id=hub_id, space_id=space_id)
 

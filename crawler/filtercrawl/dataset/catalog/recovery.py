@@ -19,6 +19,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.orphans import delete_orphans
+from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl.dataset.files.unpublished import CATALOG, TEMPORARY
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
@@ -66,7 +67,7 @@ def open_catalog(
     """
     dataset = settings.dataset
     DatasetFolder(dataset).schema_version()
-    published = (dataset / "data/models.parquet").is_file()
+    published = has_table(dataset, "models")
     if settings.rebuild:
         if not published:
             raise DatasetError(f"{dataset}: holds no published tables to rebuild the catalog from")
@@ -106,9 +107,8 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress, layer_s
     faults = {row.model_id: fault for row, fault in unfit(catalog.models(), MODELS)}
     for layer, fault in unfit(catalog.index(), INDEX):
         faults.setdefault(layer.model_id, f"the layer {shown(layer.layer)}: {fault}")
-    for source in catalog.ledger_sources():
-        for entry, fault in unfit(catalog.ledger(source), LEDGER):
-            faults.setdefault(entry.model_id, f"the tensor {shown(entry.tensor)}: {fault}")
+    for entry, fault in unfit(catalog.ledger(), LEDGER):
+        faults.setdefault(entry.model_id, f"the tensor {shown(entry.tensor)}: {fault}")
     if not faults:
         return
     dataset = WritableDataset(folder=settings.dataset, catalog=catalog, layer_store=layer_store)

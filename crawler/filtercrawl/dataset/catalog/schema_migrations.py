@@ -47,4 +47,32 @@ MIGRATIONS: Final = (
     """
     CREATE TABLE effective (model_id TEXT PRIMARY KEY, data BLOB NOT NULL);
     """,
+    # What the published tables consist of, and what changed since they were written. They are all to be written anew.
+    """
+    ALTER TABLE models ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE models ADD COLUMN size INTEGER NOT NULL DEFAULT 1;
+    UPDATE models SET
+        place = place_of(model_id), size = 1 + (SELECT count(*) FROM layers WHERE layers.model_id = models.model_id);
+    CREATE INDEX models_by_place ON models (coalesce(first_release, ''), place, size);
+    ALTER TABLE layers ADD COLUMN preview_level INTEGER NOT NULL DEFAULT 0;
+    UPDATE layers SET preview_level = preview_level(layer_id);
+    CREATE INDEX layers_by_preview_level ON layers (preview_level);
+    CREATE TABLE changed_models (model_id TEXT PRIMARY KEY, release_before TEXT) WITHOUT ROWID;
+    CREATE TABLE changed_layers (layer_sha256 TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE shared_layers (
+        layer_sha256 TEXT PRIMARY KEY, layer_id TEXT NOT NULL, n_sizes INTEGER NOT NULL, sketched TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE shared_files (fingerprint TEXT PRIMARY KEY, file TEXT) WITHOUT ROWID;
+    CREATE TABLE parts (
+        generation TEXT NOT NULL, bits TEXT NOT NULL, rows INTEGER NOT NULL, checkpoints INTEGER NOT NULL,
+        counts TEXT NOT NULL, redistributable TEXT NOT NULL, PRIMARY KEY (generation, bits)
+    ) WITHOUT ROWID;
+    CREATE TABLE part_files (
+        path TEXT PRIMARY KEY, part TEXT NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX part_files_by_part ON part_files (part);
+    INSERT INTO changed_models SELECT model_id, NULL FROM models;
+    INSERT INTO changed_layers SELECT DISTINCT layer_sha256 FROM layers WHERE layer_sha256 IS NOT NULL;
+    INSERT OR REPLACE INTO facts SELECT 'stale', '1' WHERE EXISTS (SELECT 1 FROM models);
+    """,
 )

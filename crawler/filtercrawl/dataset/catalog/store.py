@@ -14,8 +14,9 @@ from typing import Any, Self
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.catalog.changes import RANK, ChangeTracking
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, encode_layer, encode_model, samples_key
-from filtercrawl.dataset.catalog.published import RANK, PublishedTables
+from filtercrawl.dataset.catalog.preview_layers import PreviewLayers, preview_level
 from filtercrawl.dataset.catalog.schema_migrations import MIGRATIONS
 from filtercrawl.dataset.files.atomic import may_write
 from filtercrawl.dataset.files.unpublished import HIDDEN
@@ -24,11 +25,12 @@ from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.dataset.tables import effective, sketches
+from filtercrawl.dataset.tables.partition import place_of
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
 
 
-class Catalog(PublishedTables):
+class Catalog(PreviewLayers, ChangeTracking):
     """The SQLite catalog of one dataset folder; writes go through `transaction`."""
 
     def __init__(self, dataset: Path) -> None:
@@ -40,6 +42,8 @@ class Catalog(PublishedTables):
         path = f"{self.path.absolute().as_uri()}?immutable=1" if is_fixed else self.path
         self._db = sqlite3.connect(path, isolation_level=None, uri=is_fixed)
         self._db.create_function("release_order", 1, release_order, deterministic=True)
+        self._db.create_function("place_of", 1, place_of, deterministic=True)
+        self._db.create_function("preview_level", 1, preview_level, deterministic=True)
         try:
             if not is_fixed:
                 self._db.execute("PRAGMA journal_mode = WAL")
@@ -121,17 +125,36 @@ class Catalog(PublishedTables):
 
     def put_model(self, row: ModelRow, fingerprint: str | None = None) -> None:
         """Store the row of a checkpoint, and the fingerprint of its layers."""
+        self._mark_changed(row.model_id)
+        sql = """
+            INSERT INTO models (
+                model_id, source, outcome, file_sha256, fingerprint, layers_file, first_release, record, place, size
+            ) VALUES (
+                ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, place_of(?1), 1 + (SELECT count(*) FROM layers WHERE model_id = ?1)
+            ) ON CONFLICT (model_id) DO UPDATE SET
+                source = ?2, outcome = ?3, file_sha256 = ?4, fingerprint = ?5, layers_file = ?6, first_release = ?7,
+                record = ?8
+        """
         columns = (
             row.model_id, row.source, row.outcome, row.file_sha256, fingerprint, row.layers_file, row.first_release,
             encode_model(row),
         )  # fmt: skip
-        self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
+        self._db.execute(sql, columns)
 
     def update_model(self, row: ModelRow) -> None:
-        """Replace the row of a checkpoint and leave its content as it is."""
+        """Replace the row of a checkpoint and leave its content as it is.
+
+        Outside of a transaction that is no reason to write the tables: they have it with the next change of their part.
+        """
+        record = encode_model(row)
+        sql = "SELECT 1 FROM models WHERE model_id = ? AND record = ?"
+        if self._db.execute(sql, (row.model_id, record)).fetchone():
+            return
+        if self._db.in_transaction:
+            self._mark_changed(row.model_id)
         self._db.execute(
             "UPDATE models SET outcome = ?, layers_file = ?, first_release = ?, record = ? WHERE model_id = ?",
-            (row.outcome, row.layers_file, row.first_release, encode_model(row), row.model_id),
+            (row.outcome, row.layers_file, row.first_release, record, row.model_id),
         )
 
     def fingerprint(self, model_id: str) -> str | None:
@@ -142,9 +165,10 @@ class Catalog(PublishedTables):
         """Replace the layers and the ledger of a checkpoint."""
         self._drop_layers(model_id)
         self._db.executemany(
-            "INSERT INTO layers VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO layers VALUES (?1, ?2, ?3, ?4, ?5, preview_level(?3))",
             [(model_id, i, row.layer_id, row.layer_sha256, encode_layer(row)) for i, row in enumerate(layers)],
         )
+        self._db.execute("UPDATE models SET size = ? WHERE model_id = ?", (1 + len(layers), model_id))
         self._db.executemany(
             "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)",
             [(model_id, i, e.tensor, json.dumps(e.shape), e.dtype, e.reason) for i, e in enumerate(ledger)],
@@ -156,6 +180,9 @@ class Catalog(PublishedTables):
         self.put_effective(model_id, None)
 
     def _drop_layers(self, model_id: str) -> None:
+        self._mark_changed(model_id)
+        self._mark_layers(model_id)
+        self._db.execute("UPDATE models SET size = 1 WHERE model_id = ?", (model_id,))
         self._db.execute("DELETE FROM layers WHERE model_id = ?", (model_id,))
         self._db.execute("DELETE FROM ledger WHERE model_id = ?", (model_id,))
 
@@ -187,6 +214,7 @@ class Catalog(PublishedTables):
 
     def put_effective(self, model_id: str, rows: pa.RecordBatch | None) -> None:
         """Replace the rows of EFFECTIVE of a checkpoint; None for none."""
+        self._mark_changed(model_id)
         self._db.execute("DELETE FROM effective WHERE model_id = ?", (model_id,))
         if rows is not None:
             self._db.execute("INSERT INTO effective VALUES (?, ?)", (model_id, effective.to_bytes(rows)))
@@ -272,10 +300,16 @@ class Catalog(PublishedTables):
         return found
 
     def delete_unused(self) -> None:
-        """Drop samples, sketches and files that no checkpoint uses any more."""
+        """Drop samples, sketches and files that no checkpoint uses any more, of layers that have changed."""
         self._db.execute(
             "DELETE FROM layer_files WHERE path NOT IN (SELECT layers_file FROM models WHERE layers_file IS NOT NULL)"
         )
-        used = "EXISTS (SELECT 1 FROM layers WHERE layers.layer_sha256 = substr({0}.layer_sha256, 1, 64))"
-        for table in ("samples", "sketches"):
-            self._db.execute(f"DELETE FROM {table} WHERE NOT {used.format(table)}")  # noqa: S608 - constants
+        sql = """
+            SELECT layer_sha256 FROM changed_layers
+            WHERE NOT EXISTS (SELECT 1 FROM layers WHERE layers.layer_sha256 = changed_layers.layer_sha256)
+        """
+        unused = [(content,) for (content,) in self._db.execute(sql)]
+        self._db.executemany("DELETE FROM sketches WHERE layer_sha256 = ?", unused)
+        # Their keys begin with the hash and a slash, behind which 0 comes next.
+        sql = "DELETE FROM samples WHERE layer_sha256 > ?1 || '/' AND layer_sha256 < ?1 || '0'"
+        self._db.executemany(sql, unused)

@@ -49,12 +49,20 @@ def replace_if_changed(path: Path, target: Path) -> bool:
         if target.is_file() and filecmp.cmp(path, target, shallow=False):
             return False
         sync_to_disk(path)
+    except OSError as error:
+        raise _disk_error(target, error) from error
+    move(path, target)
+    return True
+
+
+def move(path: Path, target: Path) -> None:
+    """Move a file that the disk has over `target`, durably."""
+    try:
         _make_folder(target.parent)
         path.replace(target)
         sync_to_disk(target.parent)
     except OSError as error:
         raise _disk_error(target, error) from error
-    return True
 
 
 def write_text(target: Path, dataset: Path, text: str) -> bool:

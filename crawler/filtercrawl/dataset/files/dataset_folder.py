@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
-from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.files.table_files import files_of, table_of
 from filtercrawl.dataset.files.unpublished import CATALOG
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 
@@ -114,8 +114,23 @@ class DatasetFolder:
             )
         return version
 
+    def stated_files(self, table: str) -> tuple[str, ...] | None:
+        """Return the paths of a table's files as the manifest states them; None where it states no tables.
+
+        Raises:
+            DatasetError: The manifest cannot be read, or names a file of something else.
+        """
+        tables = self.manifest().get("tables")
+        if not isinstance(tables, dict):
+            return None
+        paths = tables.get(table, [])
+        for path in paths:
+            if not isinstance(path, str) or "\\" in path or ".." in path or table_of(path) != table:
+                raise DatasetError(f"{self}: {path!r} in {manifest.PATH} is not the path of a file of {table}")
+        return tuple(paths)
+
     def files(self) -> list[File]:
-        """Return the published files that `data/files.parquet` lists; empty where there is no such list.
+        """Return the published files that `files` lists; empty where there is no such list.
 
         Raises:
             DatasetError: The list cannot be read, or lacks a value.
@@ -139,11 +154,12 @@ class DatasetFolder:
         except DatasetError:
             return [manifest.TABLE]
         owned = ("data/", "subsets/")
-        tables = (file for file in listed if file.path.startswith(owned) and not file.path.startswith("data/layers/"))
-        return [file.path for file in tables if _size(self.path / file.path) != file.size]
+        tables = [file for file in listed if file.path.startswith(owned) and not file.path.startswith("data/layers/")]
+        missing = [path for path in self.stated_files("files") or () if not (self.path / path).is_file()]
+        return missing + [file.path for file in tables if _size(self.path / file.path) != file.size]
 
     def table_paths(self, table: str) -> list[Path]:
-        """Return the Parquet files of a table: by source, then by the version that added them."""
+        """Return the Parquet files of a table, in the order of its rows."""
         return files_of(self.path, table)
 
     def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:

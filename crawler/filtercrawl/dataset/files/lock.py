@@ -18,7 +18,7 @@ from filtercrawl.dataset.files.dataset_folder import no_dataset
 from filtercrawl.dataset.files.unpublished import CATALOG, HIDDEN
 
 # A folder with one of them holds a dataset: crawled here, or downloaded.
-_DATASET_FILES: Final = (CATALOG, manifest.PATH, "data/models.parquet")
+_DATASET_FILES: Final = (CATALOG, manifest.PATH, "data/models", "data/models.parquet")
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def locked(dataset: Path, *, create: bool = False) -> Iterator[None]:
 
     If the block ends with UsageError and the dataset was made by it, the folder is removed again.
     """
-    if not any((dataset / path).is_file() for path in _DATASET_FILES):
+    if not any((dataset / path).exists() for path in _DATASET_FILES):
         if not create:
             raise no_dataset(dataset)
         if _holds_other_files(dataset):

@@ -1,4 +1,8 @@
-"""The manifest: which files are published, and one hash over all of them."""
+"""The manifest: which files are published, and one hash over all of them.
+
+The hash is of a tree: `files` lists the SHA-256 of every file, a part of it those of one part of the dataset, and the
+root is the hash of the parts of `files`. A change of one file changes one part and the root.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -19,7 +23,8 @@ from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION
 
 PATH: Final = "manifest.json"
-TABLE: Final = "data/files.parquet"
+# The table of all files, for messages.
+TABLE: Final = "data/files"
 # The folders whose files are published.
 PARTS: Final = ("data", "analysis", "subsets")
 # Above these sizes a table of an analysis is not published as text (CSV, or the script file of the report): that has
@@ -44,7 +49,7 @@ _LAYERS_FILE: Final = re.compile(rf"data/layers/{_WORD}/[0-9a-f]{{2}}/{_WORD}\.p
 
 
 def layer_files(folder: Path, known: Iterable[tuple[str, int, str]]) -> list[File]:
-    """Return the layers files by path, with the hashes from the catalog; no content is read.
+    """Return layers files by path, with the hashes from the catalog; no content is read.
 
     A file may be absent, since a nightly release starts without the weights.
 
@@ -79,10 +84,10 @@ def other_files(folder: Path, known: set[str]) -> Iterator[File]:
             if path in known or path == RUN or name[0] in "._":
                 continue
             if is_published(path, (here / name).stat().st_size):
-                yield _hashed(folder, path)
+                yield hashed_file(folder, path)
     for path in SINGLE_FILES:
         if path not in known and (folder / path).is_file():
-            yield _hashed(folder, path)
+            yield hashed_file(folder, path)
 
 
 def is_published(path: str, size: int) -> bool:
@@ -91,7 +96,8 @@ def is_published(path: str, size: int) -> bool:
     return limit is None or size <= limit
 
 
-def _hashed(folder: Path, path: str) -> File:
+def hashed_file(folder: Path, path: str) -> File:
+    """Return the record of a file that is read for its hash."""
     with (folder / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return File(path=path, size=file.tell(), sha256=digest)
@@ -109,12 +115,25 @@ def root_hash(files: Iterable[File]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def manifest_text(dataset_id: str, files: Iterable[File], counts: Mapping[str, int]) -> str:
+def root_of(lists: Sequence[File], card: File, listed: Iterable[File]) -> str:
+    """Return the root hash of a dataset.
+
+    Args:
+        lists: The parts of `files`.
+        card: README.md, which names a digest of `files` and so is not listed.
+        listed: The files that are listed; the root of the older layout, which has one list, is the hash of these.
+    """
+    is_tree = all(list_.path.startswith(f"{TABLE}/") for list_ in lists)
+    return root_hash([*(lists if is_tree else listed), card])
+
+
+def manifest_text(dataset_id: str, root: str, tables: Mapping[str, Sequence[File]], counts: Mapping[str, int]) -> str:
     """Return manifest.json: canonical JSON without a time, so that equal datasets have equal manifests.
 
     Args:
         dataset_id: The id of the dataset.
-        files: The files that `data/files.parquet` lists, and README.md, which names the digest of that table.
+        root: The root hash.
+        tables: The files of each table: who reads over HTTP finds their names here.
         counts: Numbers of checkpoints, layers and kernels.
     """
     content = {
@@ -122,7 +141,8 @@ def manifest_text(dataset_id: str, files: Iterable[File], counts: Mapping[str, i
         "dataset_id": dataset_id,
         "filtercrawl_version": version("filtercrawl"),
         "pyarrow_version": pa.__version__,
-        "root": root_hash(files),
+        "root": root,
         "schema_version": SCHEMA_VERSION,
+        "tables": {name: [file.path for file in files] for name, files in tables.items()},
     }
     return json.dumps(content, sort_keys=True, indent=1) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,26 +105,35 @@ def write_table(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa
         DatasetError: The disk refuses, or a row does not fit the schema.
     """
     target = folder / path
-    count = 0
     with temporary(target, folder) as scratch:
-        writer: pq.ParquetWriter | None = None
-        try:
-            for batch in content:
-                if batch.num_rows:
-                    writer = writer or pq.ParquetWriter(scratch, schema, **_options(schema))
-                    writer.write_batch(batch, row_group_size=batch.num_rows)
-                    count += batch.num_rows
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
-            raise DatasetError(f"{path}: a row does not fit its columns ({error})") from error
-        finally:
-            if writer:
-                writer.close()
-        if writer is None:
-            return None
-        with scratch.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = scratch.stat().st_size
-        return Table(path=path, rows=count, size=size, sha256=digest, changed=replace_if_changed(scratch, target))
+        table = encode_table(scratch, path, schema, content)
+        return table and replace(table, changed=replace_if_changed(scratch, target))
+
+
+def encode_table(scratch: Path, path: str, schema: pa.Schema, content: Iterable[pa.RecordBatch]) -> Table | None:
+    """Write record batches to `scratch`, for what is to be at `path`; the arguments and errors of `write_table`.
+
+    Returns:
+        The file, as if it were changed; None if there is no row.
+    """
+    count = 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in content:
+            if batch.num_rows:
+                writer = writer or pq.ParquetWriter(scratch, schema, **_options(schema))
+                writer.write_batch(batch, row_group_size=batch.num_rows)
+                count += batch.num_rows
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
+        raise DatasetError(f"{path}: a row does not fit its columns ({error})") from error
+    finally:
+        if writer:
+            writer.close()
+    if writer is None:
+        return None
+    with scratch.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Table(path=path, rows=count, size=scratch.stat().st_size, sha256=digest, changed=True)
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:

@@ -1,81 +1,101 @@
-"""Which files a table consists of: a file of its own for the rows of each version, so no old row is sent again."""
+"""Which files a table consists of: parts, each with the rows of some checkpoints.
+
+A table is a folder of Parquet files, `data/index/*.parquet`. All tables have the same parts, and the parts of equal
+name have the rows of the same checkpoints.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
-from pathlib import Path, PurePath
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from filtercrawl.dataset.schema.arrow import TABLES
-from filtercrawl.dataset.schema.version_order import UNRELEASED, release_order
 
-__all__ = ["TablePartitions", "base_path", "files_of", "part_order", "table_of"]
+__all__ = ["OTHER_FILES", "PARTED", "Part", "files_of", "has_table", "paths_of", "pattern_of", "table_of", "table_path"]
 
-# So many versions after the last time, the parts become one again: a reader opens a few files, not one a version.
-_JOINED: Final = 32
+# Small tables of one file each; all others have parts.
+_SINGLE: Final = frozenset({"renames", "withdrawn", "sources"})
+PARTED: Final = tuple(name for name in TABLES if name not in _SINGLE)
+# The file of `files` that lists what belongs to no part.
+OTHER_FILES: Final = "data/files/other.parquet"
 _MARK: Final = "--"
-# Tables with a file for each source have a folder of their own.
-_BY_SOURCE: Final = frozenset({"ledger", "sketches", "effective"})
-T = TypeVar("T")
+# Before there were parts these tables had a file for each source, and the others one, or one for each version.
+_ONCE_BY_SOURCE: Final = frozenset({"ledger", "sketches", "effective"})
 
 
-class TablePartitions:
-    """Which file of a table has the rows of a checkpoint.
+@dataclass(frozen=True, order=True)
+class Part:
+    """The checkpoints whose rows are in one file of each table.
 
-    The rows of the first versions are in `NAME.parquet`, those that a later version added in `NAME--VERSION.parquet`.
-    releases: model_id -> the first version that has it, None for none yet.
+    Attributes:
+        bits: The first bits of the SHA-256 of their ids, as text of 0 and 1.
+        generation: The version that added them; empty for the first versions, which are together.
     """
 
-    def __init__(self, releases: Mapping[str, str | None]) -> None:
-        every = sorted(set(releases.values()), key=release_order)
-        joined = (len(every) - 1) // _JOINED * _JOINED + 1
-        self._releases = releases
-        self._later = frozenset(every[joined:])
+    bits: str = ""
+    generation: str = ""
 
-    def split(self, rows: Iterable[tuple[str, T]], path: str) -> Iterator[tuple[str, Iterator[T]]]:
-        """Split rows into parts.
-
-        Args:
-            rows: (model_id, row), sorted by the version that first published the checkpoint.
-            path: Path of the first part without `.parquet`; the other parts are named after it.
-
-        Yields:
-            Path and rows of each part.
-        """
-        for number, (part, group) in enumerate(groupby(rows, key=lambda row: self._part(row[0]))):
-            yield f"{path}{_MARK}{part}.parquet" if number else f"{path}.parquet", (row for _, row in group)
-
-    def _part(self, model_id: str) -> str:
-        release = self._releases.get(model_id)
-        return (release or UNRELEASED) if release in self._later else ""
+    @property
+    def name(self) -> str:
+        """The name of its files without `.parquet`."""
+        return "part" + (f"-{self.bits}" if self.bits else "") + (_MARK + self.generation if self.generation else "")
 
 
-def base_path(name: str) -> str:
-    """Return the name of the first part by that of any; names are without `.parquet`."""
-    return name.partition(_MARK)[0]
+def table_path(table: str, part: Part | None = None) -> str:
+    """Return the path of a file of a table.
+
+    Args:
+        table: The name of the table.
+        part: Which of its parts; None for a table of one file.
+    """
+    return f"data/{table}.parquet" if part is None else f"data/{table}/{part.name}.parquet"
+
+
+def pattern_of(table: str) -> str:
+    """Return the path of a table of one file, or the pattern that finds all parts of another."""
+    return table_path(table) if table in _SINGLE else f"data/{table}/*.parquet"
 
 
 def table_of(path: str) -> str | None:
-    """Return the table that a file under data/ is of, `layers` among them; None for files of other shapes."""
-    parts = path.removeprefix("data/").removesuffix(".parquet").split("/")
-    if parts[0] == "layers" or (parts[0] in _BY_SOURCE and len(parts) == 2):
-        return parts[0]
-    name = base_path(parts[0])
-    return name if len(parts) == 1 and name in TABLES and name not in _BY_SOURCE else None
+    """Return the table that a file under data/ is of, `layers` among them; None for files of other shapes.
+
+    Files of a dataset that was written before there were parts are of a table too.
+    """
+    folder, _, name = path.removeprefix("data/").removesuffix(".parquet").partition("/")
+    if folder == "layers" or (folder in PARTED and name and "/" not in name):
+        return folder
+    base = folder.partition(_MARK)[0]
+    return base if not name and base in TABLES and base not in _ONCE_BY_SOURCE else None
+
+
+def paths_of(paths: Iterable[str], table: str) -> list[str]:
+    """Return those of a dataset's paths that are the files of a table, in the order of its rows.
+
+    Where there are parts, files of the older layout do not count: a killed run may have left both.
+    """
+    found = sorted(path for path in paths if table_of(path) == table)
+    parts = [path for path in found if _is_part(path)]
+    return parts or found
 
 
 def files_of(folder: Path, table: str) -> list[Path]:
-    """Return the files of a table in a dataset folder: by source, then by the version that added them."""
+    """Return the files of a table in a dataset folder, in the order of its rows."""
     data = folder / "data"
-    found = data.glob(f"{table}/*.parquet" if table in _BY_SOURCE else f"{table}*.parquet")
-    return sorted(
-        (path for path in found if path.is_file() and table_of(path.relative_to(data).as_posix()) == table),
-        key=part_order,
-    )
+    found = [path for pattern in (f"{table}*.parquet", f"{table}/*.parquet") for path in data.glob(pattern)]
+    names = paths_of((path.relative_to(folder).as_posix() for path in found if path.is_file()), table)
+    return [folder / name for name in names]
 
 
-def part_order(path: PurePath) -> tuple[str, bool, str]:
-    """Return the key by which the parts of a table are sorted: the order of their rows is that of `index`."""
-    base, _, release = path.stem.partition(_MARK)
-    return base, release != "", release_order(None if release == UNRELEASED else release)
+def has_table(folder: Path, table: str) -> bool:
+    """Tell whether a dataset folder has a file of a table."""
+    return bool(files_of(folder, table))
+
+
+def _is_part(path: str) -> bool:
+    """Tell parts from files of the older layout, which for some tables lie in the same folder."""
+    folder, _, name = path.removeprefix("data/").partition("/")
+    if folder not in _ONCE_BY_SOURCE:
+        return bool(name)
+    return name == "part.parquet" or name.startswith(("part-", f"part{_MARK}"))

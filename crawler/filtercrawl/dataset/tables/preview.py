@@ -1,9 +1,7 @@
-"""Draw a picture of a layer's kernels, and choose the layers of the config `preview`."""
+"""Draw a picture of a layer's kernels, for the rows of the config `preview`."""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -18,7 +16,6 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.tables.kernel_tiles import SEPARATOR, encode_png, kernel_tiles
 from filtercrawl.dataset.tables.samples import Samples
 
-LIMIT: Final = 2_000
 IMAGE_SIZE_PX: Final = 512
 
 # Pictures in a batch, and so in a row group: a viewer fetches some hundred kilobytes for its first page.
@@ -27,32 +24,6 @@ _CUT: Final = ContentDefinedBoundary(key="layer_id", one_in=80)
 _GAP: Final = 3
 # Taps in a picture, at most: keeps it at some ten kilobytes.
 _TAPS: Final = 9_216
-
-
-class LayerReservoir:
-    """Keeps at most `limit` of the layers it is offered, the same ones in whatever order they come."""
-
-    def __init__(self, limit: int = LIMIT) -> None:
-        self._limit = limit
-        self._heap: list[tuple[int, int, IndexRow]] = []
-        self._offered = 0
-
-    def offer(self, row: IndexRow) -> None:
-        """Consider a row of `index`; layers without a file are left out."""
-        if not row.stored:
-            return
-        self._offered += 1
-        # The heap's top is the largest digest that is kept; the running number prevents comparing rows.
-        digest = hashlib.sha256(row.layer_id.encode()).digest()
-        entry = (-int.from_bytes(digest), -self._offered, row)
-        if len(self._heap) < self._limit:
-            heapq.heappush(self._heap, entry)
-        else:
-            heapq.heappushpop(self._heap, entry)
-
-    def rows(self) -> list[IndexRow]:
-        """Return the kept rows in the order in which they were offered."""
-        return [row for _, _, row in sorted(self._heap, key=lambda entry: -entry[1])]
 
 
 def table(rows: Iterable[IndexRow], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:

@@ -146,7 +146,7 @@ def test_sync_reads_what_torch_saves(zoo: Path, dataset: Path, run_sync: Sync) -
     assert stored.keys() == {f"local/step-7/.metadata#model.{i}.weight" for i in (0, 2)}
     for i in (0, 2):
         assert np.array_equal(stored[f"local/step-7/.metadata#model.{i}.weight"], net[i].weight.detach().numpy())
-    reasons = {row["tensor"]: row["reason"] for row in table(dataset, "ledger/local")}
+    reasons = {row["tensor"]: row["reason"] for row in table(dataset, "ledger")}
     assert reasons["model.1.running_mean"] == "norm"
     assert {reason for name, reason in reasons.items() if name.startswith("optim.")} == {"optimizer_state"}
     row = models(dataset)["local/step-7/__0_0.distcp"]

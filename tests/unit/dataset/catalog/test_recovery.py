@@ -112,8 +112,8 @@ def test_a_catalog_is_rebuilt_from_the_published_tables(tmp_path: Path) -> None:
 
 
 def test_a_catalog_that_cannot_be_rebuilt_is_closed(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/models.parquet").write_bytes(b"damaged")
+    (tmp_path / "data/models").mkdir(parents=True)
+    (tmp_path / "data/models/part.parquet").write_bytes(b"damaged")
     with pytest.raises(DatasetError, match="cannot be read") as raised:
         open_catalog(Settings(dataset=tmp_path))
     assert raised.tb is not None  # it holds the catalog: nothing but `close` can have closed it
@@ -249,12 +249,12 @@ def test_tables_are_written_where_the_catalog_says_more(data: WritableDataset) -
     leaving = store(data, "gone", seed=1)
     data.catalog.set_meta("dataset_id", "x")
     export_if_needed(data.folder, data.catalog)
-    assert not (data.folder / "data/models.parquet").exists()
+    assert not (data.folder / "data/models/part.parquet").exists()
     with data.catalog.transaction():
         data.catalog.drop_content("lab/gone")
         data.catalog.update_model(leaving.with_lost_weights("gone"))
     export_if_needed(data.folder, data.catalog)
-    assert (data.folder / "data/models.parquet").is_file()
+    assert (data.folder / "data/models/part.parquet").is_file()
     assert not data.catalog.needs_export
     assert not (data.folder / str(leaving.layers_file)).exists()
     assert [path for path, _, _ in data.catalog.layer_files()] == [stored(data, "net").layers_file]

@@ -39,7 +39,7 @@ def test_a_folder_of_other_files_is_refused_before_anything_is_written(tmp_path:
     assert [found for found in (tmp_path / "zoo").rglob("*") if found.is_file()] == [path]
 
 
-@pytest.mark.parametrize("own", ["manifest.json", "data/models.parquet", ".filtercrawl/holder", ".gitattributes"])
+@pytest.mark.parametrize("own", ["manifest.json", "data/models/part.parquet", ".filtercrawl/holder", ".gitattributes"])
 def test_a_dataset_a_killed_first_run_and_an_empty_folder_are_continued(tmp_path: Path, own: str) -> None:
     (tmp_path / own).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / own).touch()

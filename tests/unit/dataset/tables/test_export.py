@@ -22,14 +22,18 @@ from hypothesis import strategies as st
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card.body import escape
 from filtercrawl.dataset.card.card import BEGIN, END
+from filtercrawl.dataset.card.counts import FileTotals
 from filtercrawl.dataset.files.atomic import atomic_write, write_text
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.manifest import PICTURE
 from filtercrawl.dataset.files.orphans import delete_orphans
 from filtercrawl.dataset.files.parquet import record_batches, write_table
+from filtercrawl.dataset.files.table_files import files_of, table_of
 from filtercrawl.dataset.schema.arrow import INDEX, TABLES
 from filtercrawl.dataset.tables.export import export
 from support.dataset_rows import DEPTHWISE, MemoryRows, Row, example, tree
 from support.paths import TESTS
+from support.zoo_files import table as table_rows
 
 
 class Killed(BaseException):
@@ -55,7 +59,7 @@ def changed_dataset(folder: Path) -> MemoryRows:
     export(folder, rows)
     rows.add("local/new.pt", [DEPTHWISE])
     rows.rename_rows.clear()
-    rows.ledger_rows.pop("packages")
+    rows.ledger_rows.clear()
     return rows
 
 
@@ -101,7 +105,7 @@ def test_only_what_changed_is_rewritten(tmp_path: Path) -> None:
     export(tmp_path, rows)
     rows.model_rows[0]["paper"] = "https://example.org/paper"
     assert export(tmp_path, rows).changed == (
-        "README.md", "croissant.json", "data/files.parquet", "data/models.parquet", "manifest.json",
+        "README.md", "data/files/part.parquet", "data/models/part.parquet", "manifest.json",
     )  # fmt: skip
 
 
@@ -114,28 +118,28 @@ def test_tables_hold_the_rows(tmp_path: Path) -> None:
         ("models", sorted(rows.model_rows, key=lambda row: row["model_id"])),
         ("withdrawn", rows.withdrawn_rows),
     ):
-        table = pq.read_table(tmp_path / f"data/{name}.parquet")
+        table = pq.read_table(*files_of(tmp_path, name))
         assert table.schema.equals(TABLES[name])
         full = [{column: row.get(column) for column in TABLES[name].names} for row in expected]
         assert table.to_pylist() == full
-    assert pq.read_table(tmp_path / "data/ledger/local.parquet").to_pylist() == rows.ledger_rows["local"]
+    assert table_rows(tmp_path, "ledger") == [*rows.ledger_rows["local"], *rows.ledger_rows["packages"]]
 
 
 def test_manifest_and_files_tell_the_truth(tmp_path: Path) -> None:
     (tmp_path / "data/sketches").mkdir(parents=True)
-    (tmp_path / "data/sketches/local.parquet").write_bytes(b"made by somebody else")
+    (tmp_path / "data/sketches/part.parquet").write_bytes(b"made by somebody else")
     exported = export(tmp_path, example(tmp_path))
-    listed = {row["path"]: row for row in pq.read_table(tmp_path / "data/files.parquet").to_pylist()}
+    listed = {row["path"]: row for row in table_rows(tmp_path, "files")}
     published = tree(tmp_path)
-    assert list(listed) == sorted(published.keys() - {"README.md", "manifest.json", "data/files.parquet"})
+    lists = {"data/files/other.parquet", "data/files/part.parquet"}
+    assert listed.keys() == published.keys() - {"README.md", "manifest.json", *lists}
     for path, row in listed.items():
         assert (row["size"], row["sha256"]) == (
             len(published[path]),
             hashlib.sha256(published[path]).hexdigest(),
         )
-    listed["README.md"] = {"size": len(published["README.md"]), "path": "README.md"}
-    listed["README.md"]["sha256"] = hashlib.sha256(published["README.md"]).hexdigest()
-    lines = sorted(f"{row['sha256']} {row['size']} {row['path']}\n" for row in listed.values())
+    tree_files = {path: published[path] for path in (*lists, "README.md")}
+    lines = sorted(f"{hashlib.sha256(data).hexdigest()} {len(data)} {path}\n" for path, data in tree_files.items())
     manifest = json.loads(published["manifest.json"])
     assert manifest["root"] == exported.root == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert (manifest["schema_version"], manifest["dataset_id"]) == (1, "dataset-one")
@@ -156,16 +160,17 @@ def test_weights_may_be_absent_but_not_altered(tmp_path: Path) -> None:
 def test_layer_files_lie_where_readers_look(tmp_path: Path, path: str) -> None:
     rows = example(tmp_path)
     rows.files.append((path, 1, "0" * 64))
+    rows.index_rows[0]["file"] = path
     with pytest.raises(DatasetError, match="rebuild the catalog"):
         export(tmp_path, rows)
 
 
 def test_tables_without_rows_go(tmp_path: Path) -> None:
     rows = changed_dataset(tmp_path)
-    gone = {"data/renames.parquet", "data/ledger/packages.parquet"}
+    gone = {"data/renames.parquet", "data/ledger/part.parquet"}
     assert gone <= set(export(tmp_path, rows).changed)
     assert not gone & tree(tmp_path).keys()
-    assert not gone & {row["path"] for row in pq.read_table(tmp_path / "data/files.parquet").to_pylist()}
+    assert not gone & {row["path"] for row in table_rows(tmp_path, "files")}
     assert "renames" not in {entry["config_name"] for entry in header(tmp_path)["configs"]}
 
 
@@ -216,6 +221,7 @@ def test_killed_without_any_cleanup(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
+from support.zoo_files import table as table_rows
 from support.dataset_rows import example
 from filtercrawl.dataset.tables.export import export
 folder, steps, replace = Path(sys.argv[1]), int(sys.argv[2]), os.replace
@@ -305,7 +311,7 @@ def test_a_broken_card_stops_the_export_before_it_writes(tmp_path: Path, text: b
     rows = example(tmp_path)
     with pytest.raises(DatasetError, match=r"^README\.md: .*fix or delete it$"):
         export(tmp_path, rows)
-    assert not (tmp_path / "data/index.parquet").exists()
+    assert not (tmp_path / "data/index/part.parquet").exists()
 
 
 @pytest.mark.parametrize(
@@ -355,7 +361,7 @@ def test_hostile_names(tmp_path: Path, text: str) -> None:
     lines = [line for line in body.splitlines() if line.startswith("|")]
     assert all(line.count("|") in (3, 4, 5) and len(line) < 1000 for line in lines)
     assert missing(tmp_path) == []
-    index = pq.read_table(tmp_path / "data/index.parquet").to_pylist()
+    index = pq.read_table(tmp_path / "data/index/part.parquet").to_pylist()
     assert (index[0]["layer_id"], index[0]["license"]) == (text, text)
     assert export(tmp_path, rows).changed == ()
 
@@ -384,7 +390,7 @@ def test_the_card_opens_with_kernels_that_are_published(tmp_path: Path) -> None:
     assert PICTURE in export(tmp_path, rows).changed
     body = (tmp_path / "README.md").read_text().partition(BEGIN)[2]
     assert body.lstrip().startswith("# Convolution kernels\n\n![Kernels of 8 layers")
-    listed = {row["path"]: row["sha256"] for row in pq.read_table(tmp_path / "data/files.parquet").to_pylist()}
+    listed = {row["path"]: row["sha256"] for row in table_rows(tmp_path, "files")}
     assert listed[PICTURE] == hashlib.sha256((tmp_path / PICTURE).read_bytes()).hexdigest()
 
 
@@ -409,8 +415,8 @@ def test_kernels_of_a_withdrawn_checkpoint_leave_the_picture(tmp_path: Path) -> 
 
 def released(folder: Path, **facts: object) -> str:
     """The card of a folder whose index is that of a version."""
-    digest = hashlib.sha256((folder / "data/index.parquet").read_bytes()).hexdigest()
-    about = {"version": "v2026.01.02.3", "repository": "org/name", "index_sha256": digest, **facts}
+    digest = FileTotals.of(file for file in DatasetFolder(folder).files() if table_of(file.path) == "index").digest
+    about = {"version": "v2026.01.02.3", "repository": "org/name", "index_digest": digest, **facts}
     (folder / "changes.json").write_text(json.dumps(about))
     export(folder, example(folder))
     return (folder / "README.md").read_text()
@@ -435,7 +441,7 @@ def test_a_published_version_is_cited_and_loaded_by_its_name(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "facts",
-    [{"index_sha256": "0" * 64}, {"index_sha256": None}, {"version": "a}\n```"}, {"version": 3}],
+    [{"index_digest": "0" * 64}, {"index_digest": None}, {"version": "a}\n```"}, {"version": 3}],
     ids=["changed since", "not stated", "hostile", "no text"],
 )
 def test_what_is_no_version_is_not_cited_as_one(tmp_path: Path, facts: dict[str, object]) -> None:
@@ -511,8 +517,8 @@ def test_a_large_table_is_written_in_bounded_memory(tmp_path: Path) -> None:
     source.add("local/a", [DEPTHWISE])
     (row,) = source.index_rows
     rows = (Counted(row, layer_id=f"m#{number}") for number in range(50_000))
-    table = write_table(tmp_path, "data/index.parquet", INDEX, record_batches(rows, INDEX))
-    metadata = pq.read_metadata(tmp_path / "data/index.parquet")
+    table = write_table(tmp_path, "data/index/part.parquet", INDEX, record_batches(rows, INDEX))
+    metadata = pq.read_metadata(tmp_path / "data/index/part.parquet")
     assert table is not None
     assert (table.rows, metadata.num_rows, metadata.num_row_groups) == (50_000, 50_000, 5)
     assert 10_000 <= Counted.peak <= 10_002

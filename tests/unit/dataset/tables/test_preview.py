@@ -13,7 +13,7 @@ from PIL import Image
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.schema.layer_row import IndexRow
-from filtercrawl.dataset.tables.preview import IMAGE_SIZE_PX, LayerReservoir, render_layer, table
+from filtercrawl.dataset.tables.preview import IMAGE_SIZE_PX, render_layer, table
 from filtercrawl.dataset.tables.samples import Samples, sample_batches, sample_positions
 
 A, B = "a" * 64, "b" * 64
@@ -83,21 +83,6 @@ def test_large_kernels_come_in_small_batches() -> None:
     sizes = [batch.nbytes for batch in sample_batches([row(str(i)) for i in range(30)], lambda _: big)]
     assert len(sizes) > 5
     assert max(sizes) < 24 * 2**20
-
-
-@given(st.permutations(range(30)))
-def test_the_same_layers_are_shown_in_whatever_order_they_come(order: list[int]) -> None:
-    choice = LayerReservoir(limit=10)
-    for number in order:
-        choice.offer(row(f"layer-{number}"))
-        choice.offer(row(f"pointwise-{number}", file=None))
-    shown = [found.layer_id for found in choice.rows()]
-    wanted = LayerReservoir(limit=10)
-    for number in range(30):
-        wanted.offer(row(f"layer-{number}"))
-    assert sorted(shown) == sorted(found.layer_id for found in wanted.rows())
-    assert len(shown) == 10
-    assert shown == sorted(shown, key=lambda name: order.index(int(name.removeprefix("layer-"))))
 
 
 def test_equal_layers_are_drawn_once() -> None:

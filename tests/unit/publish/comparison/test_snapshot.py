@@ -15,7 +15,7 @@ from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, align_layer
 
 def snapshot(folder: Path, rows: list[tuple[str, str, str | None]]) -> DatasetSnapshot:
     """Write an index of (model_id, layer_id, sha256)."""
-    (folder / "data").mkdir(parents=True)
+    (folder / "data/index").mkdir(parents=True)
     columns: list[dict[str, Any]] = [
         {
             "model_id": model_id,
@@ -29,7 +29,7 @@ def snapshot(folder: Path, rows: list[tuple[str, str, str | None]]) -> DatasetSn
         }
         for model_id, layer_id, sha256 in rows
     ]
-    pq.write_table(pa.Table.from_pylist(columns), folder / "data/index.parquet")
+    pq.write_table(pa.Table.from_pylist(columns), folder / "data/index/part.parquet")
     return DatasetSnapshot(folder, folder.name)
 
 
@@ -78,5 +78,11 @@ def test_absent_tables_and_columns(tmp_path: Path) -> None:
 
 
 def test_files_to_compare() -> None:
-    paths = ["data/layers/a.parquet", "data/models.parquet", "data/sketches/timm.parquet", "manifest.json", "README.md"]
-    assert files_to_compare(paths) == ["data/models.parquet", "data/sketches/timm.parquet", "manifest.json"]
+    paths = [
+        "data/layers/a.parquet",
+        "data/models/part.parquet",
+        "data/sketches/part.parquet",
+        "manifest.json",
+        "README.md",
+    ]
+    assert files_to_compare(paths) == ["data/models/part.parquet", "data/sketches/part.parquet", "manifest.json"]

@@ -25,9 +25,12 @@ def test_card_text(after: str, same: bool) -> None:
 
 
 def test_content_rows_leave_bookkeeping_out(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data/models").mkdir(parents=True)
     row = {"model_id": "a", "outcome": "failed", "last_seen": 1, "attempts": 2, "etag": "x", "url": "u"}
-    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "data/models.parquet")
-    assert content_rows(tmp_path, "data/models.parquet") == [{"model_id": "a", "outcome": "failed"}]
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "data/models/part.parquet")
+    path = "data/models/part.parquet"
+    assert content_rows(tmp_path, "models", [path, "data/models/part-0.parquet"]) == [
+        {"model_id": "a", "outcome": "failed"}
+    ]
     pq.write_table(pa.Table.from_pylist([{"source": "local", "listed": 1}]), tmp_path / "data/sources.parquet")
-    assert content_rows(tmp_path, "data/sources.parquet") == [{"source": "local"}]
+    assert content_rows(tmp_path, "sources", ["data/sources.parquet"]) == [{"source": "local"}]

@@ -30,7 +30,7 @@ def repository(tmp_path: Path, **files: str) -> tuple[FolderRepository, str]:
     [
         {"README.md": "# ours"},
         {"README.md": "", ".gitattributes": "", "LICENSE": "MIT"},
-        {"README.md": "", "manifest.json": MANIFEST, "data/index.parquet": "", "notes.txt": ""},
+        {"README.md": "", "manifest.json": MANIFEST, "data/index/part.parquet": "", "notes.txt": ""},
     ],
 )
 def test_a_new_repository_and_the_same_dataset_are_no_loss(

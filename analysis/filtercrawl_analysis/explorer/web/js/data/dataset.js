@@ -3,11 +3,10 @@
 import { UNKNOWN, kindOf, labelOf, pack, take } from "./columns.js";
 import { DatasetIncomplete } from "./errors.js";
 import { ParquetFile } from "./parquet.js";
+import { ParquetParts } from "./parts.js";
 import { RangeFile } from "./ranges.js";
 import { SampleTable, sampleStarts } from "./samples.js";
 
-const INDEX = "data/index.parquet";
-const MODELS = "data/models.parquet";
 // Layers on the first screen.
 const HEAD = 64;
 // Columns of tables with a row for each sampled kernel; a layer has those of all its kernels.
@@ -35,8 +34,8 @@ export class Dataset {
 
   /** @returns {Promise<{n: number, columns: {name: string, label: string, kind: string}[]}>} */
   async open() {
-    this.#sampleFiles().catch(() => {}); // their footers are long; an error comes again where they are used
-    this.#index = await this.#open(INDEX);
+    this.#parts("samples").catch(() => {}); // their footers are long; an error comes again where they are used
+    this.#index = new ParquetParts(await this.#parts("index"));
     return { n: this.#index.rows, columns: describe(this.#index) };
   }
 
@@ -72,7 +71,7 @@ export class Dataset {
 
   /** A row of models as an object, or null. */
   async model(modelId) {
-    const models = await this.#open(MODELS);
+    const models = new ParquetParts(await this.#parts("models"));
     const row = (await models.values("model_id")).indexOf(modelId);
     return row < 0 ? null : (await models.objects([row]))[0];
   }
@@ -100,7 +99,7 @@ export class Dataset {
   }
 
   async #openHead() {
-    const [columns, files] = await Promise.all([this.#placement((name) => this.#read(this.#index, name, name, [0])), this.#sampleFiles()]);
+    const [columns, files] = await Promise.all([this.#placement((name) => this.#read(this.#index, name, name, [0])), this.#parts("samples")]);
     const groups = columns.groups.values;
     const rows = Uint32Array.from(groups.keys()).filter((row) => !Number.isNaN(groups[row])).slice(0, HEAD);
     return { rows, ...samplesBy(columns, files) };
@@ -119,10 +118,10 @@ export class Dataset {
   }
 
   async #openSamples() {
-    const [columns, files] = await Promise.all([this.#placement((name) => this.column(name)), this.#sampleFiles()]);
+    const [columns, files] = await Promise.all([this.#placement((name) => this.column(name)), this.#parts("samples")]);
     const samples = samplesBy(columns, files);
     if (samples.table.rows !== samples.starts.at(-1)) {
-      throw new Error(`data/samples.parquet has ${samples.table.rows} kernels, data/index.parquet tells of ${samples.starts.at(-1)}`);
+      throw new Error(`data/samples has ${samples.table.rows} kernels, data/index tells of ${samples.starts.at(-1)}`);
     }
     return samples;
   }
@@ -134,10 +133,11 @@ export class Dataset {
     return { ids, sizes, taps, kernels, groups };
   }
 
-  #sampleFiles() {
-    const paths = Object.keys(this.#sizes).filter((path) => /^data\/samples(--[^/]+)?\.parquet$/.test(path));
+  /** The files of a table, in the order of its rows: parts of equal name have the rows of the same models. */
+  #parts(table) {
+    const paths = Object.keys(this.#sizes).filter((path) => path.startsWith(`data/${table}/`)).sort();
     if (!paths.length) {
-      return Promise.reject(new DatasetIncomplete("data/samples.parquet is missing; `filtercrawl sync` writes it."));
+      return Promise.reject(new DatasetIncomplete(`data/${table} is missing; \`filtercrawl sync\` writes it.`));
     }
     return Promise.all(paths.map((path) => this.#open(path)));
   }

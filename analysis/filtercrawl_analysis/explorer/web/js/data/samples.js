@@ -1,4 +1,4 @@
-// Sampled kernels of layers, in data/samples.parquet.
+// Sampled kernels of layers, in data/samples.
 
 import { flatNumbers } from "./columns.js";
 
@@ -23,7 +23,7 @@ export function sampleStarts(kernels, rowGroups) {
   return starts;
 }
 
-/** The table `samples`, which may have a file for each version of the dataset. */
+/** The table `samples`, which has the same parts as `index`. */
 export class SampleTable {
   #files;
   #starts;
@@ -92,7 +92,7 @@ export class SampleTable {
       offsets.set(row, at);
       at += this.count(row) * this.#taps[row];
     }
-    if (row < this.#taps.length && at !== values.length) throw new Error("data/samples.parquet does not fit data/index.parquet");
+    if (row < this.#taps.length && at !== values.length) throw new Error("data/samples does not fit data/index");
     return { out, in: inner, values, offsets };
   }
 

@@ -1,0 +1,123 @@
+"""Which checkpoints have changed since the tables were written, and which others follow from them.
+
+`duplicate_of` and `file` of a layer depend on the other layers with the same weights. What a group of equal layers has
+in common is kept as it was when the tables were written, so that one more layer in a group of thousands changes the
+rows of the others only if it becomes the first of them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any, Final
+
+# Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
+RANK: Final = "release_order(first_release), model_id"
+# Of equal layers the first one, which the others are duplicates of: one that is stored, by rank.
+_LAYER_RANK: Final = f"layers_file IS NULL, {RANK}, position"
+_IS_SHARED: Final = """
+    (SELECT count(*) FROM (SELECT 1 FROM layers WHERE layers.layer_sha256 = changed_layers.layer_sha256 LIMIT 2)) = 2
+"""
+
+
+class ChangeTracking:
+    """Keeps what is to be written to the tables; part of the catalog."""
+
+    _db: sqlite3.Connection
+
+    def changed_models(self) -> list[str]:
+        """Return the ids of the checkpoints whose rows have changed since the tables were written."""
+        return [model_id for (model_id,) in self._db.execute("SELECT model_id FROM changed_models ORDER BY model_id")]
+
+    def spread_changes(self) -> None:
+        """Count those as changed, too, whose rows follow from the ones that changed."""
+        with self._writing():
+            self._db.execute(
+                "INSERT OR IGNORE INTO changed_layers SELECT layer_sha256 FROM changed_models "
+                "JOIN layers USING (model_id) WHERE layer_sha256 IS NOT NULL"
+            )
+            self._spread_layers()
+            self._spread_files()
+            self._db.execute("DELETE FROM changed_layers")
+
+    def _mark_changed(self, model_id: str) -> None:
+        """Note that a checkpoint is about to change; the first time with the release that its rows lie under."""
+        sql = """
+            INSERT OR IGNORE INTO changed_models
+            SELECT ?1, (SELECT coalesce(first_release, '') FROM models WHERE model_id = ?1)
+        """
+        self._db.execute(sql, (model_id,))
+
+    def _mark_layers(self, model_id: str) -> None:
+        """Note that the layers of a checkpoint are about to go."""
+        sql = "INSERT OR IGNORE INTO changed_layers SELECT layer_sha256 FROM layers WHERE model_id = ?"
+        self._db.execute(f"{sql} AND layer_sha256 IS NOT NULL", (model_id,))
+
+    def _spread_layers(self) -> None:
+        sql = f"""
+            SELECT layer_sha256, layer_id, json_extract(layers.record, '$.kernel'),
+                json_extract(layers.record, '$.taps'), layers_file IS NOT NULL
+            FROM changed_layers JOIN layers USING (layer_sha256) JOIN models USING (model_id)
+            WHERE {_IS_SHARED} ORDER BY layer_sha256, {_LAYER_RANK}
+        """  # noqa: S608 - constants
+        known = "SELECT layer_id, n_sizes, sketched FROM shared_layers WHERE layer_sha256 = ?"
+        for content, members in groupby(self._db.execute(sql).fetchall(), key=lambda row: row[0]):
+            state = _common([row[1:] for row in members])
+            if self._db.execute(known, (content,)).fetchone() != state:
+                self._db.execute("INSERT OR REPLACE INTO shared_layers VALUES (?, ?, ?, ?)", (content, *state))
+                self._mark_with_layer([content])
+        sql = f"SELECT layer_sha256 FROM changed_layers JOIN shared_layers USING (layer_sha256) WHERE NOT {_IS_SHARED}"  # noqa: S608 - constants
+        alone = [content for (content,) in self._db.execute(sql)]
+        self._db.executemany("DELETE FROM shared_layers WHERE layer_sha256 = ?", [(content,) for content in alone])
+        self._mark_with_layer(alone)
+
+    def _mark_with_layer(self, contents: Iterable[str]) -> None:
+        sql = """
+            INSERT OR IGNORE INTO changed_models SELECT model_id, coalesce(first_release, '')
+            FROM layers JOIN models USING (model_id) WHERE layer_sha256 = ?
+        """
+        self._db.executemany(sql, [(content,) for content in contents])
+
+    def _spread_files(self) -> None:
+        """Where the file that stores the weights of several checkpoints is another one, all of them change."""
+        sql = """
+            SELECT fingerprint, count(*), max(layers_file),
+                (SELECT file FROM shared_files WHERE shared_files.fingerprint = models.fingerprint)
+            FROM models WHERE fingerprint IN (SELECT fingerprint FROM changed_models JOIN models USING (model_id))
+            GROUP BY fingerprint
+        """
+        mark = "INSERT OR IGNORE INTO changed_models SELECT model_id, coalesce(first_release, '') FROM models"
+        for fingerprint, members, stored, before in self._db.execute(sql).fetchall():
+            file = stored if members > 1 else None
+            if file != before:
+                self._db.execute("DELETE FROM shared_files WHERE fingerprint = ?", (fingerprint,))
+                if file is not None:
+                    self._db.execute("INSERT INTO shared_files VALUES (?, ?)", (fingerprint, file))
+                self._db.execute(f"{mark} WHERE fingerprint = ?", (fingerprint,))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """All or nothing, without a change of the published content."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _common(members: list[tuple[str, str, int, int]]) -> tuple[Any, ...]:
+    """Return what layers with the same weights have in common: a row of `shared_layers` without its key.
+
+    Args:
+        members: Layer id, kernel size, taps, and whether the layer is stored; the first one first.
+    """
+    sketched: dict[str, str] = {}
+    for layer_id, kernel, _, stored in members:
+        if stored:
+            sketched.setdefault(kernel, layer_id)
+    return members[0][0], len({taps for _, _, taps, _ in members}), json.dumps(sketched, sort_keys=True)

@@ -1,0 +1,31 @@
+"""Read the tables of a published version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.table_files import paths_of
+from filtercrawl_publish.repository.base import Repository
+
+
+def published_table(repository: Repository, commit: str, table: str, columns: Sequence[str]) -> pa.Table:
+    """Download columns of a table of a version; empty where it has none.
+
+    Raises:
+        DatasetError: A file cannot be read.
+        NetworkError: The Hub could not be reached.
+    """
+    with TemporaryDirectory(prefix="filtercrawl-") as folder:
+        fetch_tables(repository, commit, [table], Path(folder))
+        return DatasetFolder(Path(folder), f"{repository.id}@{commit[:10]}").table(table, columns)
+
+
+def fetch_tables(repository: Repository, commit: str, tables: Iterable[str], folder: Path) -> None:
+    """Download the files of tables of a version into a folder."""
+    files = repository.files(commit)
+    repository.fetch([path for table in tables for path in paths_of(files, table)], commit, folder)
