@@ -16,6 +16,7 @@ WEIGHT_FORMS: Final[tuple[WeightForm, ...]] = ("raw", "effective")
 # Why a tensor is no emitted layer.
 REASONS: Final[dict[str, str]] = {
     "pointwise": "a convolution of one tap, left out unless --kernel-size all",
+    "dense": "a fully connected layer that is stored as a convolution, left out unless --kernel-size all",
     "kernel_size": "a convolution whose size --kernel-size leaves out",
     "bias": "an offset, one number a channel",
     "norm": "scale, offset or running statistics of a normalization",

@@ -240,4 +240,6 @@ def policy_exclusion_reason(layer: Layer, policy: KernelPolicy) -> str | None:
         return None
     if layer.taps == 1:
         return "pointwise"
+    if layer.weight_kind == "dense_as_conv":
+        return "dense"
     return "kernel_size" if policy == "3x3" and layer.kernel != "3x3" else None
