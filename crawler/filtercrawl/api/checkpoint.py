@@ -202,4 +202,11 @@ def is_local(file: RemoteFile) -> bool:
 
 def local_path(file: RemoteFile) -> Path:
     """Return the path of a `file:` URL."""
-    return Path(unquote(urlsplit(file.url).path))
+    return Path(local_name(file))
+
+
+def local_name(file: RemoteFile) -> str:
+    """Return the path of a `file:` URL as text, in a fraction of the time."""
+    url = file.url
+    is_plain = url.startswith("file:///") and "?" not in url and "#" not in url
+    return unquote(url[len("file://") :] if is_plain else urlsplit(url).path)

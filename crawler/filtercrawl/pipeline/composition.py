@@ -72,27 +72,24 @@ class Stages:
     def __init__(self, context: SyncContext, transport: MeasuredTransport, dataset: WritableDataset) -> None:
         settings, plugins, catalog = context.settings, context.plugins, dataset.catalog
         opt_out = load_opt_out(settings, transport)
-        known = {row.model_id: row for row in catalog.models()}
         ownership = WeightOwnership(dataset=dataset, license_policy=settings.license_policy)
         self.discovery = Discovery(
             plugins=plugins,
             transport=transport,
             settings=settings.sources,
-            known_models=known,
-            known_selectors=catalog.selectors(),
+            catalog=catalog,
             opt_out=opt_out,
             dry_run=settings.dry_run,
         )
         self.planner = Planner(
             now=context.now,
             version=VERSION,
+            catalog=catalog,
             policy=settings.kernel_size,
             retry=settings.retry,
             licenses=settings.license,
             license_policy=settings.license_policy,
             opt_out=opt_out,
-            known_models=known,
-            renamed=catalog.renamed(),
             approval=context.approval,
         )
         self.offers = OfferRecorder(
@@ -100,6 +97,7 @@ class Stages:
             ownership=ownership,
             now=context.now,
             version=VERSION,
+            planner=self.planner,
             plugin_of=plugins.origin,
             prune=settings.prune,
         )

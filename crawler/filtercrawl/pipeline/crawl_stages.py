@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from filtercrawl.config.device import select_device
+from filtercrawl.dataset.catalog.content_owners import ContentOwners
 from filtercrawl.dataset.files.unpublished import TEMPORARY
 from filtercrawl.pipeline.committing.commit import CatalogWriter
 from filtercrawl.pipeline.composition import VERSION, Stages, SyncContext
@@ -19,7 +20,7 @@ from filtercrawl.pipeline.engines.engine import Engine
 from filtercrawl.pipeline.engines.local import LocalEngine
 from filtercrawl.pipeline.executor import PlanExecutor
 from filtercrawl.pipeline.planning.estimate import CostEstimator
-from filtercrawl.pipeline.planning.plan import content_owners, removed_by_hash
+from filtercrawl.pipeline.planning.plan import removed_by_hash
 from filtercrawl.pipeline.process_settings import crawl_process_settings
 from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
@@ -31,25 +32,24 @@ def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncRe
     Raises:
         UsageError: The device of the settings cannot be used.
     """
-    executor = plan_executor(plan, context, stages)
-    with crawl_process_settings():
+    with ContentOwners(stages.dataset.catalog.path) as owners, crawl_process_settings():
+        executor = plan_executor(plan, context, stages, owners)
         executor.execute(plan.tasks[: context.settings.limit], report)
     report.requests += executor.engine.requests
     return executor.writer.renamed
 
 
-def plan_executor(plan: Plan, context: SyncContext, stages: Stages) -> PlanExecutor:
+def plan_executor(plan: Plan, context: SyncContext, stages: Stages, owners: ContentOwners) -> PlanExecutor:
     """Return what carries out a plan: workers that crawl, and a writer of their results."""
     dataset = stages.dataset
-    known = stages.planner.known_models
-    index = ContentIndex(content_owners(known), (task.model_id for task in plan.tasks))
+    index = ContentIndex(owners, (task.model_id for task in plan.tasks))
     writer = CatalogWriter(
         catalog=dataset.catalog,
         ownership=stages.ownership,
         now=context.now,
         version=VERSION,
         index=index,
-        removed_by_content=removed_by_hash(plan, known),
+        removed_by_content=removed_by_hash(plan, dataset.catalog),
     )
     return PlanExecutor(
         engine=make_engine(index, context, stages),
@@ -98,12 +98,9 @@ def estimate_plan(plan: Plan, context: SyncContext, stages: Stages, report: Sync
     Raises:
         Cancelled: The run was cancelled.
     """
-    estimator = CostEstimator(
-        sources=context.plugins.sources,
-        transport=stages.transport,
-        known_contents=content_owners(stages.planner.known_models),
-    )
-    for task in plan.tasks:
-        context.cancellation.raise_if_cancelled()
-        report.add_estimate(task, estimator.estimate(task))
-        context.progress.done(task.model_id, task.action)
+    with ContentOwners(stages.dataset.catalog.path) as owners:
+        estimator = CostEstimator(sources=context.plugins.sources, transport=stages.transport, known_contents=owners)
+        for task in plan.tasks:
+            context.cancellation.raise_if_cancelled()
+            report.add_estimate(task, estimator.estimate(task))
+            context.progress.done(task.model_id, task.action)

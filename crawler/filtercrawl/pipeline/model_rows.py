@@ -7,10 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, TrainingState, combined_etag, is_local, local_path
+from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, TrainingState, combined_etag, is_local, local_name
 from filtercrawl.config.urls import redact_url
 from filtercrawl.dataset.schema.crawl_state import AttemptedVersion, CrawlState
 from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
@@ -83,7 +82,7 @@ def selectors(known: ModelRow | None, result: CrawlResult) -> tuple[str, ...]:
     return tuple(sorted({*((known.selectors or ()) if known else ()), result.task.selector_id}))
 
 
-def seen_row(known: ModelRow, checkpoint: Checkpoint, now: datetime) -> ModelRow:
+def seen_row(known: ModelRow, checkpoint: Checkpoint, now: datetime | None) -> ModelRow:
     """Return the row of a known checkpoint that is offered now, as its source describes it now."""
     row = with_source_metadata(known, checkpoint)
     state = replace(
@@ -166,10 +165,12 @@ def is_linked(checkpoint: Checkpoint) -> bool:
     main = checkpoint.files[0]
     if not is_local(main) or main.path is None:
         return False
-    path = local_path(main)
-    depth = len(PurePosixPath(main.path).parts)
-    root, below = Path(*path.parts[:-depth]), path.parts[-depth:]
-    return Path(os.path.realpath(path)) != Path(os.path.realpath(root), *below)
+    path = local_name(main)
+    for _ in range(main.path.strip("/").count("/") + 1):
+        if os.path.islink(path):  # noqa: PTH114 - there is one for every checkpoint of a run
+            return True
+        path = os.path.dirname(path)  # noqa: PTH120
+    return False
 
 
 def location(checkpoint: Checkpoint) -> str:

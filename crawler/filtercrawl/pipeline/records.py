@@ -46,11 +46,14 @@ class Plan:
 
     Attributes:
         tasks: What to crawl, by model id.
-        unchanged: Model ids of what is offered as it was.
+        unchanged: Model ids of what need not be read again, though what its source states of it may differ.
         waiting: Model ids of failed checkpoints that are not due for a retry.
         skipped: (source, selector id, name and reason) of what is left out.
         removed: (model id, selector id) of what a complete listing of the selector no longer offers.
-        seen: (selector id, checkpoint) of everything that is offered, by model id.
+        gone: (model id, selector id) of what the selector's last complete listing had and this one has not, whatever
+            became of it.
+        seen: (selector id, checkpoint) of what is offered, by model id.
+        settled: Model ids of what is offered, too, and just as it was when its row was made: nothing is to be done.
         opted_out: Model ids of what the dataset holds although an opt-out names it.
         deferred: Model ids of what was not approved, and so is left for a later run.
     """
@@ -61,8 +64,15 @@ class Plan:
     skipped: tuple[tuple[str, str, Skipped], ...]
     removed: tuple[tuple[str, str], ...]
     seen: Mapping[str, tuple[str, Checkpoint]]
+    settled: frozenset[str] = frozenset()
+    gone: tuple[tuple[str, str], ...] = ()
     opted_out: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> set[str]:
+        """The model ids of what is offered and skipped."""
+        return {f"{source}/{skipped.name}" for source, _, skipped in self.skipped} & self.seen.keys()
 
     @property
     def removed_models(self) -> set[str]:

@@ -127,7 +127,7 @@ class SyncReport:
                 report.problems[str(listing.selector)] = listing.problem
             elif not listing.checkpoints:
                 report.empty[str(listing.selector)] = describe_empty(listing)
-        report.checkpoints["unchanged"] = len(plan.unchanged)
+        report.checkpoints["unchanged"] = len(plan.unchanged) + len(plan.settled)
         report.checkpoints["waiting"] = len(plan.waiting)
         report.checkpoints["skipped"] = len(plan.skipped)
         report.skipped.update(skip.reason for _, _, skip in plan.skipped)

@@ -60,7 +60,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         for listing in listings:
             log_listing(listing)
         plan = stages.planner.plan(listings)
-        report = SyncReport.of(listings, plan, dataset.layer_bytes())
+        report = SyncReport.of(listings, plan, dataset.layer_bytes() if settings.max_disk is not None else 0)
         if settings.dry_run:
             propose(plan, context, stages, report)
         else:
@@ -76,7 +76,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
 
 def propose(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> None:
     """Add to the report what a run would do, and what that is expected to cost; writes nothing."""
-    report.proposal = Approval.of(plan, stages.planner.known_models, context.settings.limit)
+    report.proposal = Approval.of(plan, stages.dataset.catalog, context.settings.limit)
     for model_id in sorted(plan.removed_models):
         report.count_removed(model_id)
     context.progress.start(len(plan.tasks))

@@ -15,7 +15,7 @@ import pytest
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
-from filtercrawl.dataset.files.orphans import delete_orphans
+from filtercrawl.dataset.files.stored_layers import delete_orphans
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_publish.verification import verify_folder

@@ -63,9 +63,15 @@ class WeightOwnership:
 
     def enforce_licenses(self) -> None:
         """Remove what the dataset holds of a checkpoint beyond what its license allows, by today's policy."""
-        for row in [
-            row for row in self.dataset.catalog.models() if row.exceeds(self.license_policy.decide(row.license))
-        ]:
+        catalog, decide = self.dataset.catalog, self.license_policy.decide
+        policies = {license_id: decide(license_id) for license_id in catalog.held_licenses()}
+        rows = [
+            row
+            for license_id, policy in policies.items()
+            if policy != "keep"
+            for row in catalog.models_beyond(license_id, policy)
+        ]
+        for row in sorted(rows, key=lambda row: row.model_id):
             reason = self.license_policy.dropped(row.license)
             if reason is not None:
                 self.prune(row.model_id, reason)

@@ -32,9 +32,16 @@ def _time(value: object) -> str:
     raise TypeError(f"the catalog has no form for a {type(value).__name__}")
 
 
-def decode_model(text: str) -> ModelRow:
-    """Read a row of `models` back; columns that are newer than it are null."""
+def decode_model(text: str, last_listed: str | None = None) -> ModelRow:
+    """Read a row of `models` back; columns that are newer than it are null.
+
+    Args:
+        text: The row, as JSON.
+        last_listed: When a listing had the checkpoint, where that was not written into its row.
+    """
     stored: dict[str, Any] = json.loads(text)
+    if last_listed is not None:
+        stored["last_seen"] = max(last_listed, stored.get("last_seen") or "")
     for name in _TIMES:
         if stored.get(name) is not None:
             stored[name] = datetime.fromisoformat(stored[name])

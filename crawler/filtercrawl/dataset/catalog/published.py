@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, samples_key
+from filtercrawl.dataset.catalog.listings import LAST_LISTED
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
@@ -42,19 +43,22 @@ class PublishedTables:
 
     def models(self) -> Iterator[ModelRow]:
         """Yield the rows of `models`, sorted by model_id."""
-        for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
-            yield decode_model(record)
+        sql = f"SELECT record, {LAST_LISTED} FROM models ORDER BY model_id"  # noqa: S608 - constant
+        for record, last_listed in self._db.execute(sql):
+            yield decode_model(record, last_listed)
 
     def models_of(self, model_ids: Iterable[str]) -> Iterator[ModelRow]:
         """Yield the rows of `models` of checkpoints, in their order."""
+        sql = f"SELECT record, {LAST_LISTED} FROM models WHERE model_id = ?"  # noqa: S608 - constant
         for model_id in model_ids:
-            for (record,) in self._db.execute("SELECT record FROM models WHERE model_id = ?", (model_id,)):
-                yield decode_model(record)
+            for record, last_listed in self._db.execute(sql, (model_id,)):
+                yield decode_model(record, last_listed)
 
     def models_first_in(self, release: str | None) -> list[ModelRow]:
         """Return the rows of `models` that a version was the first to have; None for those that none has yet."""
-        sql = "SELECT record FROM models WHERE coalesce(first_release, '') = ? ORDER BY model_id"
-        return [decode_model(record) for (record,) in self._db.execute(sql, (release or "",))]
+        where = "WHERE coalesce(first_release, '') = ? ORDER BY model_id"
+        rows = self._db.execute(f"SELECT record, {LAST_LISTED} FROM models {where}", (release or "",))  # noqa: S608
+        return [decode_model(record, last_listed) for record, last_listed in rows]
 
     def index(self, owners: Iterable[ModelRow] | None = None) -> Iterator[IndexRow]:
         """Yield the rows of `index` of checkpoints, by default all, in their order and then as in the checkpoint."""

@@ -18,7 +18,7 @@ from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.lock import locked
-from filtercrawl.dataset.files.orphans import delete_orphans
+from filtercrawl.dataset.files.stored_layers import absent, delete_orphans
 from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl.dataset.files.unpublished import CATALOG, TEMPORARY
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
@@ -103,17 +103,21 @@ def _replace_catalog(dataset: Path) -> None:
 
 
 def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress, layer_store: LayerStore) -> None:
-    """Fail every checkpoint with a row that the tables cannot hold, as older versions wrote some; it is read again."""
-    faults = {row.model_id: fault for row, fault in unfit(catalog.models(), MODELS)}
-    for layer, fault in unfit(catalog.index(), INDEX):
+    """Fail every checkpoint with a row that the tables cannot hold, as older versions wrote some; it is read again.
+
+    Rows that have not changed since the tables were written need no check.
+    """
+    changed = catalog.changed_models()
+    faults = {row.model_id: fault for row, fault in unfit(catalog.models_of(changed), MODELS)}
+    for layer, fault in unfit(catalog.index(catalog.models_of(changed)), INDEX):
         faults.setdefault(layer.model_id, f"the layer {shown(layer.layer)}: {fault}")
-    for entry, fault in unfit(catalog.ledger(), LEDGER):
+    for entry, fault in unfit(catalog.ledger(catalog.models_of(changed)), LEDGER):
         faults.setdefault(entry.model_id, f"the tensor {shown(entry.tensor)}: {fault}")
     if not faults:
         return
     dataset = WritableDataset(folder=settings.dataset, catalog=catalog, layer_store=layer_store)
     ownership = WeightOwnership(dataset=dataset, license_policy=settings.license_policy)
-    stores_weights = {row.model_id for row in catalog.models() if row.layers_file is not None}
+    stores_weights = {row.model_id for row in catalog.models_by_id(faults) if row.layers_file is not None}
     # Duplicates first: none of them may be asked to store the weights of another.
     for model_id in sorted(faults, key=lambda name: (name in stores_weights, name)):
         reason = f"an older version stored what the tables cannot hold: {faults[model_id]}; it is read again"
@@ -144,20 +148,16 @@ def repair_after_crash(dataset: WritableDataset, progress: Progress) -> None:
     if not catalog.needs_export and (damaged := DatasetFolder(dataset.folder).damaged_tables()):
         progress.message(f"{damaged[0]}: is damaged; the tables are written again")
         catalog.set_meta("stale", "1")
-    released, sent = catalog.released(), catalog.uploaded()
-    missing = [
-        row
-        for row in catalog.models()
-        if row.layers_file and row.layers_file not in released and not dataset.layer_store.contains(row.layers_file)
-    ]
-    known = {path for path, _, _ in catalog.layer_files()}
+    sent = catalog.uploaded()
+    elsewhere = (path for path in absent(catalog.layers_files(), dataset.folder) if not catalog.is_released(path))
+    missing = list(catalog.models_with_file(path for path in elsewhere if not dataset.layer_store.contains(path)))
     if missing and not sent and not (dataset.folder / "data/layers").is_dir():
         return  # only the tables were fetched, the layers are stored elsewhere
     for row in missing:
         progress.message(f"{row.model_id}: its layers file is missing and will be written again")
         if row.layers_file in sent:
             _forget(catalog, row.model_id)
-        elif row.layers_file in known:
+        elif catalog.has_layer_file(str(row.layers_file)):
             catalog.update_model(row.unread())
     if not catalog.needs_export:  # else the published tables may still name files that the catalog has forgotten
         delete_orphans(dataset.folder, catalog)

@@ -75,4 +75,40 @@ MIGRATIONS: Final = (
     INSERT INTO changed_layers SELECT DISTINCT layer_sha256 FROM layers WHERE layer_sha256 IS NOT NULL;
     INSERT OR REPLACE INTO facts SELECT 'stale', '1' WHERE EXISTS (SELECT 1 FROM models);
     """,
+    # What selectors list; see `listings.py`. The triggers keep what follows from the rows of `models`.
+    """
+    CREATE TABLE listed (
+        selector_id TEXT NOT NULL, model_id TEXT NOT NULL, is_present INTEGER NOT NULL DEFAULT 0, offer BLOB,
+        PRIMARY KEY (selector_id, model_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX listed_by_model ON listed (model_id);
+    INSERT INTO listed (selector_id, model_id)
+        SELECT DISTINCT value, model_id FROM models, json_each(record, '$.selectors') WHERE value IS NOT NULL;
+    ALTER TABLE selectors ADD COLUMN completed TEXT;
+    CREATE TRIGGER models_inserted AFTER INSERT ON models BEGIN
+        DELETE FROM listed WHERE model_id = new.model_id
+            AND selector_id NOT IN (SELECT value FROM json_each(new.record, '$.selectors') WHERE value IS NOT NULL);
+        INSERT INTO listed (selector_id, model_id)
+            SELECT DISTINCT value, new.model_id FROM json_each(new.record, '$.selectors')
+            WHERE value IS NOT NULL AND value NOT IN (SELECT selector_id FROM listed WHERE model_id = new.model_id);
+        UPDATE listed SET offer = NULL WHERE model_id = new.model_id;
+    END;
+    CREATE TRIGGER models_updated AFTER UPDATE OF record ON models BEGIN
+        DELETE FROM listed WHERE model_id = new.model_id
+            AND selector_id NOT IN (SELECT value FROM json_each(new.record, '$.selectors') WHERE value IS NOT NULL);
+        INSERT INTO listed (selector_id, model_id)
+            SELECT DISTINCT value, new.model_id FROM json_each(new.record, '$.selectors')
+            WHERE value IS NOT NULL AND value NOT IN (SELECT selector_id FROM listed WHERE model_id = new.model_id);
+        UPDATE listed SET offer = NULL WHERE model_id = new.model_id;
+    END;
+    CREATE INDEX models_by_name ON models (
+        source, coalesce(json_extract(record, '$._offered_as'), json_extract(record, '$.name'))
+    );
+    CREATE INDEX models_by_url ON models (json_extract(record, '$._url'));
+    CREATE INDEX models_by_license ON models (json_extract(record, '$.license'))
+        WHERE outcome NOT IN ('skipped', 'withdrawn');
+    CREATE INDEX models_by_run ON models (source, json_extract(record, '$.run_id'))
+        WHERE json_extract(record, '$.run_id') IS NOT NULL;
+    CREATE INDEX models_by_layers_file ON models (layers_file) WHERE layers_file IS NOT NULL;
+    """,
 )

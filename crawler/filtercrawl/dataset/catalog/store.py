@@ -16,12 +16,13 @@ import pyarrow as pa
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog.changes import RANK, ChangeTracking
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, encode_layer, encode_model, samples_key
+from filtercrawl.dataset.catalog.known_models import KnownModels
+from filtercrawl.dataset.catalog.listings import LAST_LISTED, Listings
 from filtercrawl.dataset.catalog.preview_layers import PreviewLayers, preview_level
 from filtercrawl.dataset.catalog.schema_migrations import MIGRATIONS
 from filtercrawl.dataset.files.atomic import may_write
 from filtercrawl.dataset.files.unpublished import HIDDEN
 from filtercrawl.dataset.schema.layer_row import IndexRow
-from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.dataset.tables import effective, sketches
@@ -30,7 +31,7 @@ from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
 
 
-class Catalog(PreviewLayers, ChangeTracking):
+class Catalog(KnownModels, Listings, PreviewLayers, ChangeTracking):
     """The SQLite catalog of one dataset folder; writes go through `transaction`."""
 
     def __init__(self, dataset: Path) -> None:
@@ -120,8 +121,9 @@ class Catalog(PreviewLayers, ChangeTracking):
 
     def model(self, model_id: str) -> ModelRow | None:
         """Return the row of a checkpoint; None for one that was never seen."""
-        row = self._db.execute("SELECT record FROM models WHERE model_id = ?", (model_id,)).fetchone()
-        return None if row is None else decode_model(row[0])
+        sql = f"SELECT record, {LAST_LISTED} FROM models WHERE model_id = ?"  # noqa: S608 - constant
+        row = self._db.execute(sql, (model_id,)).fetchone()
+        return None if row is None else decode_model(*row)
 
     def put_model(self, row: ModelRow, fingerprint: str | None = None) -> None:
         """Store the row of a checkpoint, and the fingerprint of its layers."""
@@ -231,17 +233,7 @@ class Catalog(PreviewLayers, ChangeTracking):
         sql = f"SELECT record FROM models WHERE fingerprint = ? ORDER BY layers_file IS NULL, {RANK}"  # noqa: S608 - constant
         return [decode_model(record) for (record,) in self._db.execute(sql, (fingerprint,))]
 
-    # Listings and names.
-
-    def put_selector(self, row: SourceRow) -> None:
-        """Note that a selector was listed; `selector` is as it was typed."""
-        listed = None if row.listed is None else row.listed.isoformat()
-        columns = (row.selector_id, row.source, row.selector, row.plugin, listed, row.n_offered, row.ignored)
-        self._db.execute("INSERT OR REPLACE INTO selectors VALUES (?, ?, ?, ?, ?, ?, ?)", columns)
-
-    def selectors(self) -> dict[str, str | None]:
-        """Return selector id -> selector as it was typed; None where another machine listed it."""
-        return dict(self._db.execute("SELECT selector_id, selector FROM selectors"))
+    # Names.
 
     def put_rename(self, source: str, new_name: str, model_id: str, old_name: str, seen: datetime) -> None:
         self._db.execute(
@@ -262,6 +254,10 @@ class Catalog(PreviewLayers, ChangeTracking):
     def put_layer_file(self, path: str, size: int, sha256: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO layer_files VALUES (?, ?, ?)", (path, size, sha256))
 
+    def has_layer_file(self, path: str) -> bool:
+        """Tell whether the hash of a layers file is known."""
+        return self._db.execute("SELECT 1 FROM layer_files WHERE path = ?", (path,)).fetchone() is not None
+
     @property
     def release(self) -> str | None:
         """What was noted of the last release."""
@@ -279,6 +275,11 @@ class Catalog(PreviewLayers, ChangeTracking):
     def released(self) -> set[str]:
         """Return the paths of the layers files that the last release has with the hashes of the catalog."""
         return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
+
+    def is_released(self, path: str) -> bool:
+        """Tell whether the last release has a layers file with the hash of the catalog."""
+        sql = "SELECT 1 FROM released JOIN layer_files USING (path, sha256) WHERE path = ?"
+        return self._db.execute(sql, (path,)).fetchone() is not None
 
     def mark_uploaded(self, repository: str, files: Iterable[str]) -> None:
         """Note the paths of layers files that were uploaded to a repository and that no release lists yet."""

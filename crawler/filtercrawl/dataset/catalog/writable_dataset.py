@@ -36,7 +36,7 @@ class WritableDataset:
 
     def has_layers(self, path: str) -> bool:
         """Tell whether a layers file is here or can be fetched from the last release."""
-        return (self.folder / path).is_file() or path in self.catalog.released()
+        return (self.folder / path).is_file() or self.catalog.is_released(path)
 
     def install_layers(self, staged: StagedLayers) -> None:
         """Move a staged layers file into the folder."""

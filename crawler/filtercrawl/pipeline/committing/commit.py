@@ -98,7 +98,7 @@ class CatalogWriter:
                 discard(result.layers)
                 return self._store_duplicate(row, result.task.checkpoint, original)
             if result.layers is None:
-                self.index.remove(content_key(result), original)
+                self.index.forget(content_key(result))
                 return "must_recrawl"
         assert result.layers is not None
         assert result.ledger is not None

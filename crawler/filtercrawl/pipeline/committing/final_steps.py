@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from filtercrawl.dataset.schema.model_row import ModelRow
     from filtercrawl.pipeline.records import Plan
 
+# Source and id of a training run.
+RunKey = tuple[str, str]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunMember:
@@ -56,34 +59,48 @@ def _is_final(member: RunMember, last: int | None) -> bool | None:
     return member.step == last
 
 
-def update_run_final(catalog: Catalog, plan: Plan) -> None:
-    """Write `run_final` of the runs of which a plan lists checkpoints, after it was carried out as far as possible."""
+def update_run_final(catalog: Catalog, plan: Plan, changed: Set[RunKey] = frozenset()) -> None:
+    """Write `run_final` of the runs in which something has changed, after a plan was carried out as far as possible.
+
+    Args:
+        catalog: The catalog.
+        plan: The plan of the run.
+        changed: Runs that checkpoints of the plan were part of before.
+    """
     offered = {
         model_id: checkpoint.run
         for model_id, (_, checkpoint) in plan.seen.items()
         if checkpoint.run is not None and checkpoint.run.id is not None
     }
-    if not offered:
-        return
-    rows = {row.model_id: row for row in catalog.models() if row.run_id is not None}
-    for (source, name), model_id in catalog.renamed().items():
+    changed = changed | {(model_id.partition("/")[0], run.id or "") for model_id, run in offered.items()}
+    changed |= {_run_of(task.previous) for task in plan.tasks if task.previous is not None and task.previous.run_id}
+    changed |= {_run_of(row) for row in catalog.models_by_id(plan.removed_models) if row.run_id is not None}
+    rows = {row.model_id: row for source, run_id in sorted(changed) for row in catalog.models_of_run(source, run_id)}
+    for (source, name), model_id in catalog.renamed().items() if offered else ():
         if f"{source}/{name}" not in rows and (run := offered.pop(f"{source}/{name}", None)) is not None:
             offered[model_id] = run
+    listed = offered.keys() | plan.settled
     gone = {model_id for model_id, _ in plan.removed} - offered.keys()
     for members in _runs(rows, offered, gone):
+        if members.keys().isdisjoint(listed):
+            continue
         for model_id, final in zip(members, final_flags(list(members.values())), strict=True):
             row = rows.get(model_id)
             # Of what is not offered nothing new is known, but that a later step is the last one.
-            is_news = model_id in offered or (final is False and row is not None and row.run_final)
+            is_news = model_id in listed or (final is False and row is not None and row.run_final)
             if row is not None and is_news and row.run_final != final:
                 with catalog.transaction():
                     catalog.update_model(replace(row, run_final=final))
 
 
+def _run_of(row: ModelRow) -> RunKey:
+    return row.source, row.run_id or ""
+
+
 def _runs(
     rows: Mapping[str, ModelRow], offered: Mapping[str, TrainingRun], gone: Set[str]
 ) -> Iterator[dict[str, RunMember]]:
-    """Yield the checkpoints of each run of which some are offered, by model id."""
+    """Yield the checkpoints of each run by model id."""
     runs: defaultdict[tuple[str, str | None], dict[str, RunMember]] = defaultdict(dict)
     for model_id, run in offered.items():
         if model_id not in rows:  # not tried yet
@@ -95,4 +112,4 @@ def _runs(
             gone=model_id in gone,
             usable=row.has_content and row.content_outcome != "no_kernels",
         )
-    return (members for members in runs.values() if members.keys() & offered.keys())
+    yield from runs.values()

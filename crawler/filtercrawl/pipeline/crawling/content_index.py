@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.dataset.schema.model_row import ContentKey
 
+FindOwner = Callable[[ContentKey, str | None], str | None]
 # How often a waiting worker looks at its cancellation token.
 _POLL_SECONDS: Final = 0.1
+
+
+def _no_owner(key: ContentKey, other_than: str | None) -> str | None:  # noqa: ARG001 - nothing is known
+    return None
 
 
 class ContentIndex:
@@ -24,25 +29,23 @@ class ContentIndex:
     No checkpoint waits for a later one; so there is no deadlock.
 
     Args:
-        owners: Model id of the checkpoint that holds each content.
+        owners: Returns the checkpoint that holds a content, other than a given one; None for none. What it returned
+            when it was first asked counts, with what was added and removed since.
         tasks: Model ids of the checkpoints that this run may read; `release` says when one is finished.
     """
 
-    def __init__(self, owners: Mapping[ContentKey, str] | None = None, tasks: Iterable[str] = ()) -> None:
-        self._owners = dict(owners or {})
+    def __init__(self, owners: FindOwner | None = None, tasks: Iterable[str] = ()) -> None:
+        self._find_owner = owners or _no_owner
+        self._owners: dict[ContentKey, str | None] = {}
         self._unfinished = set(tasks)
         self._claims: dict[ContentKey, set[str]] = {}
         self._closed = False
         self._changed = threading.Condition()
 
-    def __contains__(self, key: object) -> bool:
-        with self._changed:
-            return key in self._owners
-
     def get(self, key: ContentKey) -> str | None:
         """Return the model id of the checkpoint that holds a content, None if no checkpoint does."""
         with self._changed:
-            return self._owners.get(key)
+            return self._owner(key)
 
     def claim(self, key: ContentKey, model_id: str, cancellation: CancellationToken | None = None) -> str | None:
         """Return the checkpoint that holds a content; if there is none, reserve the content for the caller to read.
@@ -65,7 +68,7 @@ class ContentIndex:
                 if cancellation is not None:
                     cancellation.raise_if_cancelled()
                 self._changed.wait(_POLL_SECONDS)
-            owner = self._owners.get(key)
+            owner = self._owner(key)
             if owner is None:
                 self._claims.setdefault(key, set()).add(model_id)
             return owner
@@ -78,13 +81,19 @@ class ContentIndex:
     def add(self, key: ContentKey, model_id: str) -> None:
         """Record that a checkpoint holds a content; the first one recorded stays."""
         with self._changed:
-            self._owners.setdefault(key, model_id)
+            if self._owner(key, model_id) is None:
+                self._owners[key] = model_id
 
     def remove(self, key: ContentKey, model_id: str) -> None:
-        """Record that a checkpoint no longer holds a content; nothing happens if another one is recorded for it."""
+        """Record that a checkpoint no longer holds a content; another one that does counts from now on."""
         with self._changed:
-            if self._owners.get(key) == model_id:
-                del self._owners[key]
+            if self._owners.get(key, model_id) == model_id:
+                self._owners[key] = self._find_owner(key, model_id)
+
+    def forget(self, key: ContentKey) -> None:
+        """Record that no checkpoint holds a content any more."""
+        with self._changed:
+            self._owners[key] = None
 
     def release(self, model_id: str) -> None:
         """Mark a checkpoint as finished, however it ended, and drop its claims."""
@@ -102,9 +111,15 @@ class ContentIndex:
             self._closed = True
             self._changed.notify_all()
 
+    def _owner(self, key: ContentKey, other_than: str | None = None) -> str | None:
+        """Return who holds a content; `other_than` counts only if it was known before."""
+        if key not in self._owners:
+            self._owners[key] = self._find_owner(key, other_than)
+        return self._owners[key]
+
     def _is_pending(self, key: ContentKey, model_id: str) -> bool:
         """Tell whether an earlier unfinished checkpoint reads a content or may give it up."""
         candidates = set(self._claims.get(key, ()))
-        if key in self._owners:
-            candidates.add(self._owners[key])
+        if (owner := self._owner(key)) is not None:
+            candidates.add(owner)
         return any(other < model_id and other in self._unfinished for other in candidates)

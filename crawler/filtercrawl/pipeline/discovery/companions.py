@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -16,10 +16,11 @@ from filtercrawl.api.range_file import LocalFile, RandomAccessFile, file_version
 from filtercrawl.api.reader import Reader, SupportsCompanionCheck, find_reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
-from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.catalog.known_models import KnownFiles
 
 
-def with_companions(checkpoint: Checkpoint, plugins: Plugins, known: ModelRow | None) -> Checkpoint | str:
+def with_companions(checkpoint: Checkpoint, plugins: Plugins, known: KnownFiles | None) -> Checkpoint | str:
     """Return a checkpoint with the companion files that its main file names, or what the file is if it has no weights.
 
     Only local files are opened, and only if they may have changed since the last run; only then are readers imported.
@@ -27,10 +28,10 @@ def with_companions(checkpoint: Checkpoint, plugins: Plugins, known: ModelRow | 
     main = checkpoint.files[0]
     if len(checkpoint.files) > 1 or not main.url.startswith("file:"):
         return checkpoint
-    before = (known.state.files if known is not None else None) or ()
+    before = (known.files if known is not None else None) or ()
     if before and main.etag is not None and before[0][1] == main.etag:
         paths = [path for path, _ in before[1:] if path is not None]
-        return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
+        return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths))) if paths else checkpoint
     try:
         with LocalFile(local_path(main)) as file:
             reader = find_reader(plugins.readers, file)
@@ -75,33 +76,35 @@ class PartFinder:
     of the file that names it knows it as its part.
     """
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], plugins: Plugins, known: Iterable[ModelRow]) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint], plugins: Plugins, catalog: Catalog | None) -> None:
         """Describe a listing.
 
         Args:
             checkpoints: All checkpoints of the listing, with their companion files.
             plugins: Installed readers, imported only where a file has to be opened.
-            known: Rows of `models`.
+            catalog: What earlier runs know.
         """
         self._listed = {checkpoint.files[0].url: checkpoint for checkpoint in checkpoints}
         self._plugins = plugins
-        self._known = {row.state.url for row in known}
+        self._catalog = catalog
         self._tensors: dict[str, tuple[StoredTensor, ...] | None] = {}
 
-    def parts(self, checkpoint: Checkpoint, known: ModelRow | None) -> Iterator[str]:
+    def parts(self, checkpoint: Checkpoint, known: KnownFiles | None) -> Iterator[str]:
         """Yield the addresses of companion files that are parts of a checkpoint.
 
         Nothing is opened if no file has changed since the last run, and none was a checkpoint of its own.
 
         Args:
             checkpoint: A checkpoint of the listing.
-            known: Its row.
+            known: Its files as they were read.
         """
         main, *others = checkpoint.files
         listed = [file for file in others if file.url in self._listed and file.url != main.url]
-        state = known.state.files if known is not None else None
+        if not listed:
+            return
+        state = known.files if known is not None else None
         unchanged = state is not None and [etag for _, etag in state] == [file.etag for file in checkpoint.files]
-        if unchanged and self._known.isdisjoint(file.url for file in listed):
+        if unchanged and not any(self._catalog and self._catalog.has_location(file.url) for file in listed):
             yield from (file.url for file in listed)
             return
         for file in listed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,22 +11,23 @@ from typing import Any
 
 from filtercrawl.api.checkpoint import (
     Checkpoint,
-    CheckpointMetadata,
     Offer,
-    PreviousState,
     RemoteFile,
     Skipped,
-    TrainingRun,
+    local_name,
     local_path,
 )
 from filtercrawl.api.errors import UsageError, describe_error
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import Query, SupportsSubfile
 from filtercrawl.api.transport import Transport
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.catalog.known_models import KnownFiles
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.architectures import with_architecture
 from filtercrawl.pipeline.discovery.companions import PartFinder, with_companions
 from filtercrawl.pipeline.discovery.opt_out import OptOut
+from filtercrawl.pipeline.discovery.previous_states import PreviousStates
 from filtercrawl.pipeline.discovery.selector import Selector
 
 
@@ -60,8 +60,7 @@ class Discovery:
         plugins: Installed sources, readers and visual categories.
         transport: Network access.
         settings: Settings of each source, by its name.
-        known_models: Rows of `models` by model id.
-        known_selectors: Selectors of earlier runs by id, None for one that another machine listed.
+        catalog: What earlier runs know; None outside of a dataset.
         opt_out: What may not be fetched.
         dry_run: Whether nothing will be read.
     """
@@ -69,8 +68,7 @@ class Discovery:
     plugins: Plugins
     transport: Transport
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    known_models: Mapping[str, ModelRow] = field(default_factory=dict)
-    known_selectors: Mapping[str, str | None] = field(default_factory=dict)
+    catalog: Catalog | None = None
     opt_out: OptOut = field(default_factory=OptOut)
     dry_run: bool = False
 
@@ -81,7 +79,7 @@ class Discovery:
             UsageError: A source rejects its pattern, or two folders offer different files under one name.
         """
         listings = [self._with_companions(self._list(selector)) for selector in dict.fromkeys(selectors)]
-        refuse_name_collisions(listings, self.known_models, self.known_selectors)
+        refuse_name_collisions(listings, self.catalog)
         return listings
 
     def _list(self, selector: Selector) -> Listing:
@@ -94,7 +92,7 @@ class Discovery:
         query = Query(
             pattern=selector.pattern,
             settings=self.settings.get(selector.source, {}),
-            previous_states=previous_states(self.known_models, selector.source),
+            previous_states=PreviousStates(self.catalog, selector.source) if self.catalog else {},
             dry_run=self.dry_run,
         )
         try:
@@ -125,69 +123,32 @@ class Discovery:
         """Attach companion files to local checkpoints, drop them from the listing, and ignore files without weights."""
         if isinstance(self.plugins.sources[listing.selector.source], SupportsSubfile):
             return listing  # such a source has looked into the files already
+        ids = (f"{listing.selector.source}/{checkpoint.name}" for checkpoint in listing.checkpoints)
+        known = self.catalog.files_by_id(ids) if self.catalog else {}
+
+        def known_files(checkpoint: Checkpoint) -> KnownFiles | None:
+            return known.get(f"{listing.selector.source}/{checkpoint.name}")
+
         kept: list[Checkpoint] = []
         parts: set[str] = set()
         ignored: dict[str, str] = {}
         for checkpoint in listing.checkpoints:
-            grouped = with_companions(checkpoint, self.plugins, self._known(listing, checkpoint))
+            grouped = with_companions(checkpoint, self.plugins, known_files(checkpoint))
             if isinstance(grouped, str):
                 ignored[checkpoint.files[0].url] = grouped
                 continue
             kept.append(grouped)
             parts.update(file.url for file in checkpoint.files[1:])  # as the source says
         companions = {file.url for checkpoint in kept for file in checkpoint.files[1:]}
-        finder = PartFinder(kept, self.plugins, self.known_models.values())
+        finder = PartFinder(kept, self.plugins, self.catalog)
         for checkpoint in kept:
             if checkpoint.files[0].url.startswith("file:"):
-                parts.update(finder.parts(checkpoint, self._known(listing, checkpoint)))
+                parts.update(finder.parts(checkpoint, known_files(checkpoint)))
         return replace(
             listing,
             checkpoints=tuple(c for c in kept if c.named or c.files[0].url not in parts),
             ignored=Counter(kind for url, kind in sorted(ignored.items()) if url not in companions),
         )
-
-    def _known(self, listing: Listing, checkpoint: Checkpoint) -> ModelRow | None:
-        return self.known_models.get(f"{listing.selector.source}/{checkpoint.name}")
-
-
-def previous_states(rows: Mapping[str, ModelRow], source: str) -> dict[str, PreviousState]:
-    """Return what the dataset knows of one source's checkpoints, so that the source need not ask again.
-
-    Args:
-        rows: Rows of `models` by model id.
-        source: Name of the source.
-
-    Returns:
-        The state after the last attempt, also a failed one, by the name under which the source last offered it.
-    """
-    return {row.offered_as: _previous_state(row) for row in rows.values() if row.source == source}
-
-
-def _previous_state(row: ModelRow) -> PreviousState:
-    attempted = row.attempted_version
-    run = TrainingRun(id=row.run_id, step=row.step, seed=row.seed, final=row.state.run_final)
-    return PreviousState(
-        revision=attempted.revision,
-        etag=attempted.etag,
-        outcome=row.outcome,
-        reason=row.reason,
-        meta=CheckpointMetadata(
-            task=row.task,
-            visual_category=row.visual_category,
-            architecture=row.architecture,
-            family=row.family,
-            tag=row.tag,
-            library=row.library,
-            license=row.license,
-            license_evidence=row.license_evidence,
-            paper=row.paper,
-            released=row.released,
-            training_datasets=row.training_datasets or (),
-            metrics=json.loads(row.metrics or "{}"),
-            extra=json.loads(row.extra or "{}"),
-        ),
-        run=None if run == TrainingRun(id=None) else run,
-    )
 
 
 def with_visual_category(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkpoint:
@@ -214,11 +175,7 @@ def validate_offer(offer: Offer | object, names: set[str]) -> str | None:
     return None if isinstance(offer.reason, str) else f"{offer.name}: the reason of a Skipped is no text"
 
 
-def refuse_name_collisions(
-    listings: Sequence[Listing],
-    previous_rows: Mapping[str, ModelRow],
-    previous_selectors: Mapping[str, str | None],
-) -> None:
+def refuse_name_collisions(listings: Sequence[Listing], catalog: Catalog | None) -> None:
     """Raise UsageError if two folders of this machine offer different files under one name.
 
     Only selectors with a local path are checked: other sources give their names themselves, and may list a file at two
@@ -226,8 +183,7 @@ def refuse_name_collisions(
 
     Args:
         listings: What the selectors of this run offer.
-        previous_rows: Rows of `models` by model id.
-        previous_selectors: Selectors of earlier runs by id, None for one that another machine listed.
+        catalog: What earlier runs listed.
 
     Raises:
         UsageError: Two files share a name; the message says how to label one of the folders.
@@ -242,29 +198,40 @@ def refuse_name_collisions(
             other_url, other = offered.setdefault(model_id, (url, selector))
             if other_url != url:
                 raise UsageError(_describe(checkpoint.name, str(other), selector))
-            earlier = _earlier_selector(previous_rows.get(model_id), url, selector, previous_selectors)
-            if earlier is not None:
-                raise UsageError(_describe(checkpoint.name, earlier, selector))
+    if catalog is not None:
+        _refuse_earlier_names(offered, catalog)
+
+
+def _refuse_earlier_names(offered: Mapping[str, tuple[str, Selector]], catalog: Catalog) -> None:
+    known = catalog.locations_by_id(offered)
+    moved = [model_id for model_id, url in known.items() if url not in (None, offered[model_id][0])]
+    selectors = catalog.selectors() if moved else {}
+    for row in sorted(catalog.models_by_id(moved), key=lambda row: row.model_id):
+        url, selector = offered[row.model_id]
+        earlier = _earlier_selector(row, url, selector, selectors)
+        if earlier is not None:
+            raise UsageError(_describe(row.offered_as, earlier, selector))
 
 
 def refuse_files_in(dataset: Path, listings: Sequence[Listing]) -> None:
     """Raise UsageError if a selector of a path of this machine offers files of the dataset folder that is written."""
-    folder = dataset.resolve()
+    folder = str(dataset.resolve())
     for listing in listings:
         if not listing.selector.on_this_machine:
             continue
         for checkpoint in listing.checkpoints:
-            if local_path(checkpoint.files[0]).is_relative_to(folder):
+            path = local_name(checkpoint.files[0])
+            if path == folder or path.startswith(f"{folder}/"):
                 raise UsageError(
                     f"{listing.selector}: lies in the dataset folder {dataset}; keep checkpoints apart from it"
                 )
 
 
 def _earlier_selector(
-    row: ModelRow | None, url: str, selector: Selector, previous_selectors: Mapping[str, str | None]
+    row: ModelRow, url: str, selector: Selector, previous_selectors: Mapping[str, str | None]
 ) -> str | None:
     """Return the selector of an earlier run that listed another existing file under the name of a row."""
-    if row is None or row.state.url in (None, url):
+    if row.state.url in (None, url):
         return None
     earlier = [previous_selectors.get(other) for other in row.selectors or ()]
     if not earlier or str(selector) in earlier or not local_path(RemoteFile(url=row.state.url)).exists():

@@ -29,6 +29,8 @@ class OptOut:
 
     def skip_excluded(self, source: str, offer: Offer) -> Offer:
         """Return an offer as it is, or as skipped if a pattern matches it."""
+        if not self.patterns:
+            return offer
         return Skipped(name=offer.name, reason=REASON) if self._match(offer_texts(source, offer)) else offer
 
     def matches(self, row: ModelRow) -> bool:

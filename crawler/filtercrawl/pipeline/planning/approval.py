@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from filtercrawl.api.checkpoint import combined_etag
 from filtercrawl.api.errors import UsageError
-from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.pipeline.model_rows import source_metadata_changed
 from filtercrawl.pipeline.records import CrawlTask, Plan
 
@@ -30,13 +30,13 @@ class Approval:
     restated: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, plan: Plan, known: Mapping[str, ModelRow], limit: int | None = None) -> Self:
+    def of(cls, plan: Plan, catalog: Catalog, limit: int | None = None) -> Self:
         """Approve a whole plan, with the first `limit` of its tasks."""
         return cls(
             tasks={task.model_id: _fingerprint(task) for task in plan.tasks[:limit]},
             removed=frozenset(model_id for model_id, _ in plan.removed),
             skipped=frozenset(f"{source}/{skip.name}" for source, _, skip in plan.skipped),
-            restated=frozenset(_restated(plan, known)),
+            restated=frozenset(_restated(plan, catalog)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,10 +66,10 @@ class Approval:
             raise UsageError(f"is no plan of this program: {type(error).__name__}: {error}") from error
         return cls(tasks=tasks, **lists)
 
-    def restrict(self, plan: Plan, known: Mapping[str, ModelRow]) -> Plan:
+    def restrict(self, plan: Plan, catalog: Catalog) -> Plan:
         """Return the approved part of a plan; the model ids of the rest are its `deferred`."""
         tasks = tuple(task for task in plan.tasks if self.tasks.get(task.model_id) == _fingerprint(task))
-        described = set(_restated(plan, known)) - self.restated
+        described = set(_restated(plan, catalog)) - self.restated
         deferred = {task.model_id for task in plan.tasks} - {task.model_id for task in tasks}
         deferred |= {model_id for model_id, _ in plan.removed} - self.removed | described
         return replace(
@@ -86,8 +86,10 @@ def _fingerprint(task: CrawlTask) -> tuple[str, str | None, str | None]:
     return task.action, task.checkpoint.revision, combined_etag(task.checkpoint)
 
 
-def _restated(plan: Plan, known: Mapping[str, ModelRow]) -> Iterable[str]:
-    return (model_id for model_id in plan.unchanged if source_metadata_changed(known[model_id], plan.seen[model_id][1]))
+def _restated(plan: Plan, catalog: Catalog) -> Iterator[str]:
+    for row in catalog.models_by_id(plan.unchanged):
+        if source_metadata_changed(row, plan.seen[row.model_id][1]):
+            yield row.model_id
 
 
 def _text(value: object) -> str | None:

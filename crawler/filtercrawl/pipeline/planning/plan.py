@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -12,9 +12,14 @@ from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag, is_lo
 from filtercrawl.api.vocabulary import POLICIES, KernelPolicy
 from filtercrawl.config import Retry
 from filtercrawl.config.license_policy import LicensePolicy
-from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.catalog.known_models import batches
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.discover import Listing
 from filtercrawl.pipeline.discovery.opt_out import OptOut
+from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.pipeline.model_rows import seen_row
+from filtercrawl.pipeline.offer_digest import OfferDigest
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.records import CrawlTask, Plan
 
@@ -28,75 +33,98 @@ class Planner:
     Attributes:
         now: Time of the run.
         version: Version of filtercrawl; failures of another version are retried.
+        catalog: What is known.
         policy: Which kernel sizes are kept.
         retry: Which failed checkpoints are retried.
         licenses: Only checkpoints with one of these licenses are crawled; empty for any license.
         license_policy: What may be kept of a checkpoint under which license.
         opt_out: What may not be fetched nor kept.
-        known_models: Rows of `models` by model id.
-        renamed: Model id by (source, new name).
         approval: The part of the plan that may be carried out; None for all of it.
     """
 
     now: datetime
     version: str
+    catalog: Catalog
     policy: KernelPolicy = "spatial"
     retry: Retry = "due"
     licenses: tuple[str, ...] = ()
     license_policy: LicensePolicy = field(default_factory=LicensePolicy)
     opt_out: OptOut = field(default_factory=OptOut)
-    known_models: Mapping[str, ModelRow] = field(default_factory=dict)
-    renamed: Mapping[tuple[str, str], str] = field(default_factory=dict)
     approval: Approval | None = None
+
+    @property
+    def digest(self) -> OfferDigest:
+        """Digests of offers, for what this planner decides."""
+        return OfferDigest(
+            version=self.version, policy=self.policy, licenses=self.licenses, license_policy=self.license_policy
+        )
 
     def plan(self, listings: Sequence[Listing]) -> Plan:
         """Compare listings with what is known, and return what the run will do."""
-        tasks: dict[str, CrawlTask] = {}
-        unchanged: list[str] = []
-        waiting: list[str] = []
-        skipped: dict[str, tuple[str, str, Skipped]] = {}
-        seen: dict[str, tuple[str, Checkpoint]] = {}
+        draft = _Draft()
         renamed = self.renames_in_force(listings)
         for listing in listings:
+            for checkpoints in batches(listing.checkpoints):
+                self._plan_batch(listing.selector, checkpoints, renamed, draft)
             source, selector_id = listing.selector.source, listing.selector.id
-            for checkpoint in listing.checkpoints:
-                name_id = f"{source}/{checkpoint.name}"
-                model_id = renamed.get(name_id, name_id)
-                if model_id in seen:
-                    continue  # two selectors, one checkpoint
-                seen[model_id] = (selector_id, checkpoint)
-                if (reason := self.license_refusal(checkpoint.meta.license)) is not None:
-                    refused = Skipped(name=checkpoint.name, reason=reason, revision=checkpoint.revision)
-                    skipped[model_id] = (source, selector_id, refused)
-                    continue
-                known = self.effective_state(self.known_models.get(model_id), checkpoint)
-                action = self.decide(checkpoint, known)
-                if action == "unchanged":
-                    unchanged.append(model_id)
-                elif action == "waiting":
-                    waiting.append(model_id)
-                else:
-                    tasks[model_id] = CrawlTask(
-                        checkpoint=checkpoint,
-                        source=source,
-                        model_id=model_id,
-                        selector_id=selector_id,
-                        action=action,
-                        policy=widest_policy(self.policy, known.kernel_policy if known else None),
-                        previous=known,
-                    )
             for skip in listing.skipped:
-                skipped.setdefault(f"{source}/{skip.name}", (source, selector_id, skip))
+                draft.skipped.setdefault(f"{source}/{skip.name}", (source, selector_id, skip))
+        offered = draft.seen.keys() | draft.settled | draft.skipped.keys()
         plan = Plan(
-            tasks=tuple(tasks[model_id] for model_id in sorted(tasks)),
-            unchanged=tuple(unchanged),
-            waiting=tuple(waiting),
-            skipped=tuple(skipped.values()),
-            removed=tuple(find_removed(listings, self.known_models, seen.keys() | skipped.keys())),
-            seen=seen,
+            tasks=tuple(draft.tasks[model_id] for model_id in sorted(draft.tasks)),
+            unchanged=tuple(draft.unchanged),
+            waiting=tuple(draft.waiting),
+            skipped=tuple(draft.skipped.values()),
+            removed=tuple(find_removed(listings, self.catalog, offered)),
+            gone=tuple(find_gone(listings, self.catalog, offered)),
+            seen=draft.seen,
+            settled=frozenset(draft.settled),
             opted_out=tuple(self.find_opted_out()),
         )
-        return plan if self.approval is None else self.approval.restrict(plan, self.known_models)
+        return plan if self.approval is None else self.approval.restrict(plan, self.catalog)
+
+    def _plan_batch(
+        self, selector: Selector, checkpoints: Sequence[Checkpoint], renamed: Mapping[str, str], draft: _Draft
+    ) -> None:
+        """Plan for some hundred checkpoints of one selector."""
+        offered: dict[str, Checkpoint] = {}
+        for checkpoint in checkpoints:
+            name_id = f"{selector.source}/{checkpoint.name}"
+            model_id = renamed.get(name_id, name_id)
+            if model_id not in draft.seen and model_id not in draft.settled:  # two selectors may list one checkpoint
+                offered.setdefault(model_id, checkpoint)
+        settled = self._settled(selector, offered)
+        draft.settled |= settled
+        rest = {model_id: checkpoint for model_id, checkpoint in offered.items() if model_id not in settled}
+        known_models = {row.model_id: row for row in self.catalog.models_by_id(rest)}
+        for model_id, checkpoint in rest.items():
+            draft.seen[model_id] = (selector.id, checkpoint)
+            if (reason := self.license_refusal(checkpoint.meta.license)) is not None:
+                refused = Skipped(name=checkpoint.name, reason=reason, revision=checkpoint.revision)
+                draft.skipped[model_id] = (selector.source, selector.id, refused)
+                continue
+            known = self.effective_state(known_models.get(model_id), checkpoint)
+            action = self.decide(checkpoint, known)
+            if action == "unchanged":
+                draft.unchanged.append(model_id)
+            elif action == "waiting":
+                draft.waiting.append(model_id)
+            else:
+                draft.tasks[model_id] = CrawlTask(
+                    checkpoint=checkpoint,
+                    source=selector.source,
+                    model_id=model_id,
+                    selector_id=selector.id,
+                    action=action,
+                    policy=widest_policy(self.policy, known.kernel_policy if known else None),
+                    previous=known,
+                )
+
+    def _settled(self, selector: Selector, offered: Mapping[str, Checkpoint]) -> set[str]:
+        """Return the model ids of what is offered just as it was when its row was made."""
+        before = self.catalog.offers_of(selector.id, list(offered))
+        digest = self.digest
+        return {model_id for model_id, known in before.items() if known == digest.of(offered[model_id])}
 
     def renames_in_force(self, listings: Sequence[Listing]) -> dict[str, str]:
         """Return, by the id that an offered name would have, the older id under which its checkpoint is kept.
@@ -104,13 +132,12 @@ class Planner:
         A rename ends when the old name is offered again, or when the new name has become a checkpoint of its own: each
         name is then one checkpoint.
         """
+        renames = {f"{source}/{name}": model_id for (source, name), model_id in self.catalog.renamed().items()}
+        if not renames:
+            return {}
         offered = {f"{listing.selector.source}/{item.name}" for listing in listings for item in listing.checkpoints}
-        renamed: dict[str, str] = {}
-        for (source, name), model_id in self.renamed.items():
-            own = self.known_models.get(f"{source}/{name}")
-            if model_id not in offered and (own is None or own.outcome == "skipped"):
-                renamed[f"{source}/{name}"] = model_id
-        return renamed
+        own = {row.model_id for row in self.catalog.models_by_id(renames) if row.outcome != "skipped"}
+        return {name: model_id for name, model_id in renames.items() if model_id not in offered and name not in own}
 
     def license_refusal(self, license_id: str | None) -> str | None:
         """Return why a checkpoint may not be crawled under its license, None if it may."""
@@ -162,13 +189,35 @@ class Planner:
         before = known.kernel_policy
         return "unchanged" if before is not None and widest_policy(self.policy, before) == before else "changed"
 
+    def is_settled(self, checkpoint: Checkpoint, known: ModelRow) -> bool:
+        """Tell whether a run that finds just this offer again has nothing to do, nor to write, for its checkpoint."""
+        return (
+            self.decide(checkpoint, self.effective_state(known, checkpoint)) == "unchanged"
+            and seen_row(known, checkpoint, known.last_seen) == known
+            and combined_etag(checkpoint) == known.etag
+        )
+
     def find_opted_out(self) -> list[str]:
         """Return the model ids of what the dataset holds although an opt-out names it."""
+        if not self.opt_out.patterns:
+            return []
         return [
-            model_id
-            for model_id, row in self.known_models.items()
+            row.model_id
+            for row in self.catalog.models()
             if self.opt_out.matches(row) and row.outcome not in ("skipped", "withdrawn")
         ]
+
+
+@dataclass(kw_only=True)
+class _Draft:
+    """A plan that is being made; see `Plan`."""
+
+    tasks: dict[str, CrawlTask] = field(default_factory=dict)
+    unchanged: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    skipped: dict[str, tuple[str, str, Skipped]] = field(default_factory=dict)
+    seen: dict[str, tuple[str, Checkpoint]] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
 
 
 def widest_policy(policy: KernelPolicy, before: KernelPolicy | None) -> KernelPolicy:
@@ -176,38 +225,43 @@ def widest_policy(policy: KernelPolicy, before: KernelPolicy | None) -> KernelPo
     return policy if before is None else max(policy, before, key=POLICIES.index)
 
 
-def find_removed(listings: Sequence[Listing], known: Mapping[str, ModelRow], seen: set[str]) -> list[tuple[str, str]]:
+def find_removed(listings: Sequence[Listing], catalog: Catalog, offered: Set[str]) -> list[tuple[str, str]]:
     """Return (model id, selector id) of what a selector listed before and does not offer now.
 
     Only complete listings count, and nothing below a skipped folder, which was not listed.
 
     Args:
         listings: What the selectors offer.
-        known: Rows of `models` by model id.
-        seen: Model ids of everything that is offered or skipped.
+        catalog: What is known.
+        offered: Model ids of everything that is offered or skipped.
     """
-    complete = {listing.selector.id for listing in listings if listing.problem is None}
     hidden = tuple(f"{listing.selector.source}/{skip.name}/" for listing in listings for skip in listing.skipped)
-    return [
+    missing = [
         (model_id, selector_id)
-        for model_id, row in known.items()
-        if model_id not in seen and row.outcome not in ("withdrawn", "skipped") and not model_id.startswith(hidden)
-        for selector_id in (row.selectors or ())
-        if selector_id in complete
+        for model_id, selector_id, _ in _missing(listings, catalog, offered)
+        if not model_id.startswith(hidden)
     ]
+    known = catalog.models_by_id({model_id for model_id, _ in missing})
+    removed = {row.model_id for row in known if row.outcome not in ("withdrawn", "skipped")}
+    return [pair for pair in missing if pair[0] in removed]
 
 
-def content_owners(known: Mapping[str, ModelRow]) -> dict[ContentKey, str]:
-    """Return the checkpoint that holds each content, for all contents that need not be read again."""
-    return {
-        row.content_key: model_id
-        for model_id, row in sorted(known.items(), reverse=True)
-        if row.file_sha256 and row.reason is None and row.state.prefix is not None and row.has_weights
-    }
+def find_gone(listings: Sequence[Listing], catalog: Catalog, offered: Set[str]) -> list[tuple[str, str]]:
+    """Return (model id, selector id) of what the last complete listing of a selector had, and this one has not."""
+    missing = _missing(listings, catalog, offered)
+    return [(model_id, selector_id) for model_id, selector_id, was_present in missing if was_present]
 
 
-def removed_by_hash(plan: Plan, known: Mapping[str, ModelRow]) -> dict[tuple[str, str], list[str]]:
+def _missing(listings: Sequence[Listing], catalog: Catalog, offered: Set[str]) -> Iterator[tuple[str, str, bool]]:
+    for selector_id in sorted({listing.selector.id for listing in listings if listing.problem is None}):
+        for model_id, was_present in catalog.listed_by(selector_id):
+            if model_id not in offered:
+                yield model_id, selector_id, was_present
+
+
+def removed_by_hash(plan: Plan, catalog: Catalog) -> dict[tuple[str, str], list[str]]:
     """Return the removed model ids by (selector id, file SHA-256): a new name with such a file is a rename."""
+    known = {row.model_id: row for row in catalog.models_by_id(plan.removed_models)}
     removed: dict[tuple[str, str], list[str]] = {}
     for model_id, selector_id in sorted(plan.removed):
         row = known[model_id]

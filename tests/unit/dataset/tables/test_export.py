@@ -26,8 +26,8 @@ from filtercrawl.dataset.card.counts import FileTotals
 from filtercrawl.dataset.files.atomic import atomic_write, write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.manifest import PICTURE
-from filtercrawl.dataset.files.orphans import delete_orphans
 from filtercrawl.dataset.files.parquet import record_batches, write_table
+from filtercrawl.dataset.files.stored_layers import delete_orphans
 from filtercrawl.dataset.files.table_files import files_of, table_of
 from filtercrawl.dataset.schema.arrow import INDEX, TABLES
 from filtercrawl.dataset.tables.export import export

@@ -17,11 +17,13 @@ from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.pipeline.committing.offers import OfferRecorder
 from filtercrawl.pipeline.discovery.discover import Listing
 from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.pipeline.planning.plan import Planner
 from filtercrawl.pipeline.records import Plan
 from support.stored_checkpoints import model_row, store, stored, writable_dataset
 
 BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+LATER = datetime(2026, 1, 3, tzinfo=UTC)
 LAB = Selector("lab")
 
 
@@ -32,9 +34,11 @@ def data(tmp_path: Path) -> Iterator[WritableDataset]:
 
 
 def recorder(data: WritableDataset, licenses: LicensePolicy | None = None, **changes: Any) -> OfferRecorder:
-    ownership = WeightOwnership(dataset=data, license_policy=licenses or LicensePolicy())
+    policy = licenses or LicensePolicy()
+    ownership = WeightOwnership(dataset=data, license_policy=policy)
+    planner = Planner(now=NOW, version="2.0", catalog=data.catalog, license_policy=policy)
     about = {"now": NOW, "version": "2.0", "plugin_of": {"lab": "lab-plugin"}, **changes}
-    return OfferRecorder(catalog=data.catalog, ownership=ownership, **about)
+    return OfferRecorder(catalog=data.catalog, ownership=ownership, planner=planner, **about)
 
 
 def plan(**changes: Any) -> Plan:
@@ -166,6 +170,56 @@ def test_the_last_checkpoint_of_a_run_is_final(data: WritableDataset) -> None:
         store(data, f"step{run.step}", seed, run_id="run", step=run.step)
     recorder(data).record(plan(unchanged=("lab/step1", "lab/step2"), seen=seen(*offers)), [])
     assert [stored(data, name).run_final for name in ("step1", "step2")] == [False, True]
+
+
+# What the next run need not look at.
+
+
+def test_what_was_recorded_is_settled_until_something_changes(data: WritableDataset) -> None:
+    store(data, "net", first_seen=BEFORE, last_seen=BEFORE, selectors=(LAB.id,))
+    offers, listings = offer(), [Listing(selector=LAB, checkpoints=(offer(),))]
+    record = recorder(data)
+    record.record(plan(unchanged=("lab/net",), seen=seen(offers)), listings)
+    assert stored(data, "net").last_seen == NOW
+    settled = record.planner.plan(listings)
+    assert (settled.settled, settled.unchanged, settled.seen) == ({"lab/net"}, (), {})
+    recorder(data, now=LATER).record(settled, listings)
+    assert stored(data, "net").last_seen == LATER
+    assert not data.catalog.needs_export
+    recorder(data).record(record.planner.plan([Listing(selector=LAB)]), [Listing(selector=LAB)])
+    assert record.planner.plan(listings).unchanged == ("lab/net",)
+
+
+def test_what_an_incomplete_listing_has_was_seen_and_the_rest_was_not(data: WritableDataset) -> None:
+    for seed, name in enumerate("ab"):
+        store(data, name, seed, last_seen=BEFORE, selectors=(LAB.id,))
+    both = (offer("a"), offer("b"))
+    record, complete = recorder(data), [Listing(selector=LAB, checkpoints=both)]
+    record.record(record.planner.plan(complete), complete)
+    broken = [Listing(selector=LAB, checkpoints=both[:1], problem="timed out")]
+    recorder(data, now=LATER).record(record.planner.plan(broken), broken)
+    assert [stored(data, name).last_seen for name in "ab"] == [LATER, NOW]
+
+
+def test_a_skip_is_looked_at_once(data: WritableDataset) -> None:
+    recorder(data).record(skipping(), [])
+    digest = recorder(data).planner.digest.of(Skipped(name="net", reason="gated", revision="r1"))
+    assert data.catalog.offers_of(LAB.id, ["lab/net"]) == {"lab/net": digest}
+
+
+def test_a_run_of_settled_steps_learns_that_one_is_gone(data: WritableDataset) -> None:
+    runs = [TrainingRun(id="run", step=step) for step in (1, 2, 3)]
+    offers = tuple(offer(f"step{run.step}", run=run) for run in runs)
+    for seed, run in enumerate(runs):
+        store(data, f"step{run.step}", seed, run_id="run", step=run.step, selectors=(LAB.id,))
+    record = recorder(data)
+    for listed in (offers, offers[1:], offers[1:], (*offers[1:], offer("step4", run=TrainingRun(id="run", step=4)))):
+        listings = [Listing(selector=LAB, checkpoints=listed)]
+        made = record.planner.plan(listings)
+        if len(listed) == 3 and listed != offers:
+            store(data, "step4", 4, run_id="run", step=4, selectors=(LAB.id,))
+        record.record(made, listings)
+    assert [stored(data, f"step{step}").run_final for step in (1, 2, 3, 4)] == [False, False, False, True]
 
 
 # Selectors, and what they no longer offer.

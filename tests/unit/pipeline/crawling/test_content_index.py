@@ -10,10 +10,16 @@ import pytest
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
-from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.dataset.schema.model_row import ContentKey
+from filtercrawl.pipeline.crawling.content_index import ContentIndex, FindOwner
 
 KEY = ("a" * 64, "", "spatial")
 OTHER = ("b" * 64, "", "spatial")
+
+
+def held(owners: dict[ContentKey, str]) -> FindOwner:
+    """What the catalog answers that has these owners."""
+    return lambda key, other_than: owner if (owner := owners.get(key)) != other_than else None
 
 
 class Claim(threading.Thread):
@@ -38,10 +44,8 @@ class Claim(threading.Thread):
 
 
 def test_a_known_content_is_found() -> None:
-    index = ContentIndex({KEY: "lab/a"})
+    index = ContentIndex(held({KEY: "lab/a"}))
     assert (index.get(KEY), index.get(OTHER)) == ("lab/a", None)
-    assert KEY in index
-    assert OTHER not in index
     assert index.claim(KEY, "lab/b") == "lab/a"
 
 
@@ -78,14 +82,14 @@ def test_after_a_failure_the_next_checkpoint_reads_the_content() -> None:
 
 
 def test_an_earlier_checkpoint_never_waits_for_a_later_one() -> None:
-    index = ContentIndex({OTHER: "lab/c"}, tasks=["lab/a", "lab/b", "lab/c"])
+    index = ContentIndex(held({OTHER: "lab/c"}), tasks=["lab/a", "lab/b", "lab/c"])
     assert index.claim(KEY, "lab/b") is None
     assert index.claim(KEY, "lab/a") is None
     assert index.claim(OTHER, "lab/a") == "lab/c"  # committed later: it holds its old content until then
 
 
 def test_a_content_that_an_earlier_checkpoint_may_give_up_is_waited_for() -> None:
-    index = ContentIndex({KEY: "lab/a"}, tasks=["lab/a", "lab/b"])
+    index = ContentIndex(held({KEY: "lab/a"}), tasks=["lab/a", "lab/b"])
     later = Claim(index, "lab/b")
     assert later.is_waiting()
     index.remove(KEY, "lab/a")
@@ -94,8 +98,27 @@ def test_a_content_that_an_earlier_checkpoint_may_give_up_is_waited_for() -> Non
     assert later.answer == [None]
 
 
+def test_when_the_first_gives_a_content_up_the_next_one_holds_it() -> None:
+    def owners(key: ContentKey, other_than: str | None) -> str:
+        return "lab/d" if other_than == "lab/a" else "lab/a"
+
+    asked, not_asked = ContentIndex(owners), ContentIndex(owners)
+    assert asked.get(KEY) == "lab/a"
+    for index in (asked, not_asked):  # whether a worker asked before it was given up makes no difference
+        index.remove(KEY, "lab/a")
+        assert index.get(KEY) == "lab/d"
+        index.forget(KEY)
+        assert index.get(KEY) is None
+
+
+def test_a_content_that_others_held_before_is_not_taken_over() -> None:
+    index = ContentIndex(held({KEY: "lab/z"}))
+    index.add(KEY, "lab/b")
+    assert index.get(KEY) == "lab/z"
+
+
 def test_its_own_old_content_is_not_waited_for() -> None:
-    index = ContentIndex({KEY: "lab/a"}, tasks=["lab/a"])
+    index = ContentIndex(held({KEY: "lab/a"}), tasks=["lab/a"])
     assert index.claim(KEY, "lab/a") == "lab/a"
 
 

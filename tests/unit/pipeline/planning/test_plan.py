@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile, Skipped
 from filtercrawl.config.license_policy import METADATA, LicensePolicy
+from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.schema.crawl_state import AttemptedVersion, CrawlState
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.discover import Listing
@@ -18,10 +22,27 @@ from filtercrawl.pipeline.planning.plan import Planner, find_removed, widest_pol
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LAB = Selector("lab")
+MakePlanner = Callable[..., Planner]
 
 
-def planner(**changes: Any) -> Planner:
-    return Planner(**{"now": NOW, "version": "2.0", **changes})
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def planner(catalog: Catalog) -> MakePlanner:
+    def make(**changes: Any) -> Planner:
+        return Planner(**{"now": NOW, "version": "2.0", "catalog": catalog, **changes})
+
+    return make
+
+
+def know(catalog: Catalog, *rows: ModelRow) -> Catalog:
+    for known in rows:
+        catalog.put_model(known)
+    return catalog
 
 
 def checkpoint(
@@ -66,7 +87,9 @@ def listing(*checkpoints: Checkpoint, selector: Selector = LAB, **more: Any) -> 
         (checkpoint(), row(kernel_policy=None), {}, "changed"),
     ],
 )
-def test_decisions(offered: Checkpoint, known: Any, changes: dict[str, Any], expected: str) -> None:
+def test_decisions(
+    planner: MakePlanner, offered: Checkpoint, known: Any, changes: dict[str, Any], expected: str
+) -> None:
     assert planner(**changes).decide(offered, known) == expected
 
 
@@ -81,49 +104,51 @@ def test_decisions(offered: Checkpoint, known: Any, changes: dict[str, Any], exp
         ("none", NOW - timedelta(days=1), "1.0", "waiting"),
     ],
 )
-def test_failures_are_retried_when_they_are_due(retry: Any, next_retry: datetime, version: str, expected: str) -> None:
+def test_failures_are_retried_when_they_are_due(
+    planner: MakePlanner, retry: Any, next_retry: datetime, version: str, expected: str
+) -> None:
     failed = row(outcome="failed", reason="truncated", next_retry=next_retry, filtercrawl_version=version)
     assert planner(retry=retry).decide(checkpoint(), failed) == expected
 
 
-def test_a_changed_file_is_read_even_if_its_last_attempt_failed() -> None:
+def test_a_changed_file_is_read_even_if_its_last_attempt_failed(planner: MakePlanner) -> None:
     failed = row(outcome="failed", reason="truncated", next_retry=NOW + timedelta(days=1))
     assert planner().decide(checkpoint(revision="r2"), failed) == "changed"
 
 
-def test_tasks_are_in_the_order_of_their_model_ids() -> None:
+def test_tasks_are_in_the_order_of_their_model_ids(planner: MakePlanner) -> None:
     plan = planner().plan([listing(checkpoint("c"), checkpoint("a"), checkpoint("b"))])
     assert [task.model_id for task in plan.tasks] == ["lab/a", "lab/b", "lab/c"]
     assert {task.action for task in plan.tasks} == {"new"}
 
 
-def test_two_selectors_may_offer_one_checkpoint() -> None:
+def test_two_selectors_may_offer_one_checkpoint(planner: MakePlanner) -> None:
     narrow = Selector("lab", "n*")
     plan = planner().plan([listing(checkpoint()), listing(checkpoint(), selector=narrow)])
     assert [task.selector_id for task in plan.tasks] == [LAB.id]
 
 
-def test_a_renamed_checkpoint_keeps_its_model_id() -> None:
-    known = {"lab/old": row("old")}
-    plan = planner(known_models=known, renamed={("lab", "net"): "lab/old"}).plan([listing(checkpoint("net"))])
+def test_a_renamed_checkpoint_keeps_its_model_id(catalog: Catalog, planner: MakePlanner) -> None:
+    know(catalog, row("old")).put_rename("lab", "net", "lab/old", "old", NOW)
+    plan = planner().plan([listing(checkpoint("net"))])
     assert (plan.unchanged, plan.tasks, plan.removed) == (("lab/old",), (), ())
 
 
-def test_a_task_keeps_the_widest_policy() -> None:
-    known = {"lab/net": row(kernel_policy="spatial", revision="r0")}
-    plan = planner(policy="3x3", known_models=known).plan([listing(checkpoint())])
+def test_a_task_keeps_the_widest_policy(catalog: Catalog, planner: MakePlanner) -> None:
+    know(catalog, row(kernel_policy="spatial", revision="r0"))
+    plan = planner(policy="3x3").plan([listing(checkpoint())])
     assert [task.policy for task in plan.tasks] == ["spatial"]
     assert widest_policy("3x3", None) == "3x3"
 
 
-def test_licenses_skip_what_is_not_asked_for() -> None:
+def test_licenses_skip_what_is_not_asked_for(planner: MakePlanner) -> None:
     offers = listing(checkpoint("mit", license_id="MIT"), checkpoint("gpl", license_id="GPL-3.0"), checkpoint("none"))
     plan = planner(licenses=("MIT",)).plan([offers])
     assert [task.model_id for task in plan.tasks] == ["lab/mit"]
     assert {skip.name for _, _, skip in plan.skipped} == {"gpl", "none"}
 
 
-def test_the_license_policy_skips_what_it_drops() -> None:
+def test_the_license_policy_skips_what_it_drops(planner: MakePlanner) -> None:
     policy = LicensePolicy(drop=("GPL-3.0",))
     offers = listing(checkpoint("mit", license_id="MIT"), checkpoint("gpl", license_id="GPL-3.0"))
     plan = planner(license_policy=policy).plan([offers])
@@ -131,38 +156,61 @@ def test_the_license_policy_skips_what_it_drops() -> None:
     assert [(skip.name, skip.revision) for _, _, skip in plan.skipped] == [("gpl", "r1")]
 
 
-def test_withheld_weights_that_may_be_kept_now_are_read() -> None:
+def test_withheld_weights_that_may_be_kept_now_are_read(catalog: Catalog, planner: MakePlanner) -> None:
     withheld = row(license_policy=METADATA, file_sha256="a" * 64)
     assert planner().effective_state(withheld, checkpoint()) == withheld.unread()
     still = planner(license_policy=LicensePolicy(default="metadata"))
     assert still.effective_state(withheld, checkpoint()) == withheld
-    plan = planner(known_models={"lab/net": withheld}).plan([listing(checkpoint())])
+    know(catalog, withheld)
+    plan = planner().plan([listing(checkpoint())])
     assert [task.action for task in plan.tasks] == ["changed"]
 
 
-def test_only_a_complete_listing_of_the_same_selector_removes() -> None:
+def test_only_a_complete_listing_of_the_same_selector_removes(catalog: Catalog) -> None:
     other = Selector("lab", "x*")
-    known = {"lab/gone": row("gone"), "lab/theirs": row("theirs", selectors=(other.id,)), "lab/net": row("net")}
-    seen = {"lab/net"}
-    assert find_removed([listing(checkpoint())], known, seen) == [("lab/gone", LAB.id)]
-    assert find_removed([listing(checkpoint(), problem="timed out")], known, seen) == []
+    know(catalog, row("gone"), row("theirs", selectors=(other.id,)), row("net"))
+    offered = {"lab/net"}
+    assert find_removed([listing(checkpoint())], catalog, offered) == [("lab/gone", LAB.id)]
+    assert find_removed([listing(checkpoint(), problem="timed out")], catalog, offered) == []
 
 
-def test_what_lies_below_a_skipped_folder_is_not_removed() -> None:
-    known = {"lab/folder/net": row("folder/net"), "lab/folder2/net": row("folder2/net")}
+def test_what_lies_below_a_skipped_folder_is_not_removed(catalog: Catalog) -> None:
+    know(catalog, row("folder/net"), row("folder2/net"))
     hidden = Skipped(name="folder", reason="permission denied")
-    assert find_removed([listing(skipped=(hidden,))], known, {"lab/folder"}) == [("lab/folder2/net", LAB.id)]
+    assert find_removed([listing(skipped=(hidden,))], catalog, {"lab/folder"}) == [("lab/folder2/net", LAB.id)]
 
 
-def test_what_was_skipped_or_withdrawn_is_not_removed() -> None:
-    known = {"lab/a": row("a", outcome="skipped"), "lab/b": row("b", outcome="withdrawn")}
-    assert find_removed([listing()], known, set()) == []
+def test_what_was_skipped_or_withdrawn_is_not_removed(catalog: Catalog) -> None:
+    know(catalog, row("a", outcome="skipped"), row("b", outcome="withdrawn"))
+    assert find_removed([listing()], catalog, set()) == []
 
 
-def test_what_an_opt_out_names_is_removed_once() -> None:
-    known = {
-        "lab/a": row("a"), "lab/b": row("b", outcome="skipped"),
-        "lab/c": row("c", aliases=("alias",)), "lab/d": row("d"),
-    }  # fmt: skip
-    plan = planner(known_models=known, opt_out=OptOut(("lab:a", "lab:b", "lab:alias"))).plan([])
+def test_what_an_opt_out_names_is_removed_once(catalog: Catalog, planner: MakePlanner) -> None:
+    know(catalog, row("a"), row("b", outcome="skipped"), row("c", aliases=("alias",)), row("d"))
+    plan = planner(opt_out=OptOut(("lab:a", "lab:b", "lab:alias"))).plan([])
     assert plan.opted_out == ("lab/a", "lab/c")
+
+
+def test_what_is_offered_just_as_before_is_settled(catalog: Catalog, planner: MakePlanner) -> None:
+    know(catalog, row("a"), row("b"), row("c"))
+    offers = [checkpoint(name) for name in "abc"]
+    catalog.put_offers(LAB.id, {f"lab/{offer.name}": planner().digest.of(offer) for offer in offers})
+    offers[1] = checkpoint("b", license_id="MIT")
+    plan = planner().plan([listing(*offers)])
+    assert (plan.settled, plan.unchanged, list(plan.seen)) == ({"lab/a", "lab/c"}, ("lab/b",), ["lab/b"])
+    wider = planner(policy="all").plan([listing(*offers)])
+    assert (wider.settled, [task.action for task in wider.tasks]) == (set(), ["changed"] * 3)
+    other = planner().plan([listing(*offers, selector=Selector("lab", "*"))])
+    assert (other.settled, len(other.unchanged)) == (set(), 3)  # the other selector did not list them yet
+    fewer = planner().plan([listing(offers[0])])
+    assert fewer.gone == (("lab/b", LAB.id), ("lab/c", LAB.id))
+    assert fewer.removed == fewer.gone
+
+
+def test_an_offer_is_settled_where_nothing_would_be_written(planner: MakePlanner) -> None:
+    read = row(state=CrawlState(tried=AttemptedVersion(revision="r1"), files=((None, None),), url="x"))
+    assert planner().is_settled(checkpoint(), read)
+    assert not planner().is_settled(checkpoint(revision="r2"), read)
+    assert not planner().is_settled(checkpoint(license_id="MIT"), read)
+    assert not planner().is_settled(checkpoint(), replace(read, reason="truncated"))
+    assert not planner(policy="all").is_settled(checkpoint(), read)
