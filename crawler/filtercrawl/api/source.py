@@ -44,7 +44,11 @@ class Query:
 
 @runtime_checkable
 class Source(Protocol):
-    """Lists checkpoints."""
+    """Lists checkpoints.
+
+    With `--engine ray` everything but listing is called in other processes, where `checkpoints` was not: what other
+    methods need must be in their arguments.
+    """
 
     @property
     def name(self) -> str:

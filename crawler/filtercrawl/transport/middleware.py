@@ -200,6 +200,11 @@ class PolicyTransport(httpx2.BaseTransport):
             raise
 
     def _count_request(self) -> None:
+        if self._options.admit is not None:
+            with self._lock:
+                n_new, self._bytes_reported = self.bytes_fetched - self._bytes_reported, self.bytes_fetched
+            if not self._options.admit(n_new):
+                raise BudgetExhaustedError("the budget of requests or bytes is used up; run again to continue")
         max_requests, max_bytes = self._settings.max_requests, self._settings.max_bytes
         with self._lock:
             if max_requests is not None and self.requests >= max_requests:
@@ -207,11 +212,6 @@ class PolicyTransport(httpx2.BaseTransport):
             if max_bytes is not None and self.bytes_fetched >= max_bytes:
                 raise BudgetExhaustedError(f"the budget of {max_bytes} bytes is used up; run again to continue")
             self.requests += 1
-        if self._options.admit is not None:
-            with self._lock:
-                n_new, self._bytes_reported = self.bytes_fetched - self._bytes_reported, self.bytes_fetched
-            if not self._options.admit(n_new):
-                raise BudgetExhaustedError("the budget of requests or bytes is used up; run again to continue")
 
     def _count_bytes(self, n: int) -> None:
         with self._lock:

@@ -38,8 +38,9 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def poisoned_plugins() -> Plugins:
-    """The bundled plugins, and a reader that harms its process."""
-    return load_plugins([*declared(), EntryPoint("poisoned", "support.poisoned_reader", "filtercrawl.readers")])
+    """The bundled plugins, a reader that harms its process, and a source over HTTP."""
+    poisoned = EntryPoint("poisoned", "support.poisoned_reader", "filtercrawl.readers")
+    return load_plugins([*declared(), poisoned, EntryPoint("served", "support.served_zoo", "filtercrawl.sources")])
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.progress import NullProgress
 from filtercrawl.pipeline.report import SyncReport
 from support.engines import RunOn, files
+from support.http_server import FileServer
 from support.poisoned_reader import write_poisoned
 from support.zoo_files import models
 
@@ -87,6 +91,51 @@ def test_files_come_through_the_object_store_where_no_folder_is_shared(run_on: R
     shutil.rmtree(dataset)
     assert facts(on_ray) == facts(run_on("local"))
     assert found == files(dataset)
+
+
+@dataclass(frozen=True)
+class Served:
+    """Checkpoints on a server, the last one with the bytes of the first under another URL."""
+
+    server: FileServer
+    index: str
+    digests: dict[str, str]
+
+
+@pytest.fixture
+def served(zoo: Path) -> Iterator[Served]:
+    write_networks(zoo, 4)
+    shutil.copy(zoo / "net0.safetensors", zoo / "z-copy.safetensors")
+    with FileServer() as server:
+        rows, digests = [], {}
+        for path in sorted(zoo.iterdir()):
+            data = path.read_bytes()
+            digests[path.name] = hashlib.sha256(data).hexdigest()
+            url = server.put(f"/{path.name}", data)
+            file = {"url": url, "path": path.name, "size": len(data), "sha256": digests[path.name]}
+            rows.append({"name": path.name, "files": [file], "revision": digests[path.name]})
+        yield Served(server, server.pages("/index", [rows]), digests)
+
+
+def test_a_file_whose_declared_hash_another_one_has_is_not_fetched(
+    run_on: RunOn, dataset: Path, served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        report = run_on("ray", f"served:{served.index}")
+    assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (4, 1)
+    asked = [request.path for request in served.server.log]
+    assert "/z-copy.safetensors" not in asked
+    assert report.requests == len(asked)
+    assert {row["file_sha256"] for row in models(dataset).values()} == set(served.digests.values())
+    # What workers log arrives here.
+    assert any("net3.safetensors" in line and "HTTP 206" in line for line in caplog.messages)
+
+
+def test_workers_keep_to_the_budget_of_requests_together(run_on: RunOn, dataset: Path, served: Served) -> None:
+    report = run_on("ray", f"served:{served.index}", max_requests=3)
+    assert len(served.server.log) <= 3
+    assert (report.requests, report.failures) == (len(served.server.log), {})
+    assert report.n_left >= 3
 
 
 @pytest.mark.parametrize("harm", ["kill", "memory"])

@@ -327,6 +327,21 @@ def test_the_budget_of_bytes(server: FileServer) -> None:
         transport.get_json(url)
 
 
+def test_a_shared_budget_is_asked_before_each_request(server: FileServer) -> None:
+    told: list[int] = []
+
+    def admit(n_bytes: int) -> bool:
+        told.append(n_bytes)
+        return len(told) < 3
+
+    made = HttpTransport(NetworkSettings(), options=TransportOptions(admit=admit))
+    url = server.put("/a", b"[1, 2]")
+    assert [made.get_json(url) for _ in range(2)] == [[1, 2]] * 2
+    with pytest.raises(BudgetExhaustedError):
+        made.get_json(url)
+    assert (told, made.requests, len(server.log)) == ([0, 6, 6], 2, 2)
+
+
 def test_mirrors(server: FileServer, time: Time) -> None:
     server.json("/hub/api/models", [1], {"Link": '<https://zoo.example/api/more>; rel="next"'})
     server.json("/hub/api/more", [2])

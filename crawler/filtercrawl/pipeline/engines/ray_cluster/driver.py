@@ -214,7 +214,6 @@ class Driver:
 
     def _lose(self, job: Job, loss: Loss) -> None:
         attempt = self._detach(job)
-        attempt.received.unlink(missing_ok=True)
         if attempt.node is None:
             self._false_starts += 1
             if self._false_starts > _MAX_FALSE_STARTS:
@@ -224,6 +223,8 @@ class Driver:
     def _count(self, job: Job, attempt: Attempt, loss: Loss) -> None:
         """Record a loss: the job is tried again, or fails."""
         job.avoid = attempt.node
+        attempt.received.unlink(missing_ok=True)
+        shutil.rmtree(self._staging / attempt.id, ignore_errors=True)
         if loss.counts:
             job.failures.append(loss.reason)
         failed = len(job.failures) > MAX_RETRIES

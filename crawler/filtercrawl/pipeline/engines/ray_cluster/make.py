@@ -21,8 +21,8 @@ from filtercrawl.pipeline.engines.ray_cluster.messages import WorkerSettings
 from filtercrawl.pipeline.engines.ray_cluster.worker import names_of, public_version
 from filtercrawl.transport import MeasuredTransport
 
-# Distributions that decide about the bytes of results.
-_DISTRIBUTIONS: Final = ("filtercrawl", "numpy", "pyarrow", "torch")
+# Distributions that decide about results: bytes, measures, and what is known of architectures.
+_DISTRIBUTIONS: Final = ("filtercrawl", "numpy", "pyarrow", "timm", "torch", "torchvision")
 _KINDS: Final = ("sources", "readers", "measures")
 
 
@@ -46,12 +46,13 @@ def ray_engine(
     tokens = tuple(sorted({variable for variable in network.auth.values() if is_set(variable)}))
     for variable in tokens:
         secret(variable)  # so that the log of this process hides it in the records of workers too
+    of_plugins = {entry.dist.name for entry in plugins.entries if entry.dist is not None}
     worker = WorkerSettings(
         run_id=run_id,
         python_path=tuple(path for path in sys.path if Path(path).is_absolute()),
         entries=tuple((entry.name, entry.value, entry.group) for entry in plugins.entries),
         offers={kind: names_of(plugins, kind) for kind in _KINDS},
-        versions={name: public_version(name) for name in _DISTRIBUTIONS},
+        versions={name: public_version(name) for name in sorted({*_DISTRIBUTIONS, *of_plugins})},
         network=replace(network, cache=settings.cache, max_requests=None, max_bytes=None),
         tokens=tokens,
         device=settings.device,

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib.metadata import EntryPoint, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -222,8 +222,15 @@ def refuse_difference(settings: WorkerSettings, plugins: Plugins) -> None:
 
 
 def public_version(distribution: str) -> str:
-    """Return the version of a distribution without its local part: torch 2.9.0+cpu and 2.9.0+cu128 are one."""
-    return version(distribution).partition("+")[0]
+    """Return the version of a distribution without its local part: torch 2.9.0+cpu and 2.9.0+cu128 are one.
+
+    Returns:
+        The version; `none` where it is not installed.
+    """
+    try:
+        return version(distribution).partition("+")[0]
+    except PackageNotFoundError:
+        return "none"
 
 
 def names_of(plugins: Plugins, kind: str) -> tuple[str, ...]:
