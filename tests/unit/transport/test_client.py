@@ -334,7 +334,7 @@ def test_a_shared_budget_is_asked_before_each_request(server: FileServer) -> Non
         told.append(n_bytes)
         return len(told) < 3
 
-    made = HttpTransport(NetworkSettings(), options=TransportOptions(admit=admit))
+    made = network(NetworkSettings(), options=TransportOptions(admit=admit))
     url = server.put("/a", b"[1, 2]")
     assert [made.get_json(url) for _ in range(2)] == [[1, 2]] * 2
     with pytest.raises(BudgetExhaustedError):
