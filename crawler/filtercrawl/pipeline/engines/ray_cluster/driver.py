@@ -86,6 +86,7 @@ class Driver:
         self._ended: list[Attempt] = []
         self._gpu = run.settings.device.startswith("cuda") or (run.settings.device == "auto" and self._cluster.has_gpu)
         if self._gpu and not self._cluster.has_gpu:
+            self._cluster.close()
             raise EngineError(f"--device {run.settings.device}: no machine of the Ray cluster offers a GPU")
         self._staging.mkdir(parents=True)
         (self._staging / MARKER).write_text(run.settings.marker, "utf-8")
@@ -124,12 +125,13 @@ class Driver:
         """Receive what workers tell, and look after those that tell nothing.
 
         Args:
-            timeout: Seconds to wait for the first message.
+            timeout: Seconds to wait for the first message, and seconds after which to return although there are more.
 
         Raises:
             EngineError: A worker refuses to work, or none starts.
         """
         ready: list[Any] = []
+        until = time.monotonic() + timeout
         if self._jobs:
             ready, _ = ray.wait(list(self._jobs), num_returns=1, timeout=timeout)
         else:
@@ -138,7 +140,7 @@ class Driver:
             for stream in ready:
                 self._receive_from(self._jobs[stream])
             ready = []
-            if self._jobs:
+            if self._jobs and time.monotonic() < until:
                 ready, _ = ray.wait(list(self._jobs), num_returns=len(self._jobs), timeout=0)
         for job in list(self._jobs.values()):
             self._answer(job)
