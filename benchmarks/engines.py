@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ratios import Ratio, record
 from safetensors.numpy import save_file
 
 from filtercrawl.api.progress import NullProgress
@@ -142,6 +143,22 @@ def main(networks: int = NETWORKS, small: int = SMALL) -> None:
         f"{first_ray:.1f} s on one node, {first_local:.1f} s with `local`; most of that are imports.",
         "",
     ]
+    record(
+        [
+            Ratio(
+                what=f"checkpoints a second, {networks} networks of {megabytes:.0f} MB, two Ray nodes of one CPU",
+                peer="one Ray node of one CPU",
+                value=per_task(large[1]) / per_task(large[2]),
+                at_least=1.8,
+            ),
+            Ratio(
+                what="what the engine `ray` adds to a task",
+                peer=f"crawling a network of {megabytes:.0f} MB",
+                value=(ray - local) / 1000 / per_task(large[0]),
+                at_most=0.02,
+            ),
+        ]
+    )
     text = "\n".join(lines)
     print(text)
     if (networks, small) == (NETWORKS, SMALL):

@@ -44,6 +44,12 @@ SUITE: Final = (
         full=("speed",),
     ),
     Benchmark(
+        name="engines",
+        about="two Ray nodes against one, and what the engine adds to a task",
+        quick=("6", "40"),
+        needs=("ray",),
+    ),
+    Benchmark(
         name="loading",
         about="reading layers against `datasets`",
         quick=("4",),
