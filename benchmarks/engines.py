@@ -1,6 +1,6 @@
 """Measure the engine `ray`: two nodes against one, its work a task, and how long it takes to start.
 
-python benchmarks/engines.py [NETWORKS] [SMALL]    28 and 200 by default
+python benchmarks/engines.py [NETWORKS] [SMALL]    20 and 100 by default
 
 With the default numbers it writes engines.md beside this file. Every cluster is one raylet or two of one CPU each on
 this machine; nothing else should run on it, and the load before each run is stated.
@@ -32,7 +32,7 @@ from filtercrawl.api.progress import NullProgress
 REPORT = Path(__file__).with_suffix(".md")
 CHANNELS = [(64, 64)] * 6 + [(64, 128)] + [(128, 128)] * 7 + [(128, 256)] + [(256, 256)] * 11 + [(256, 512)]
 SHAPES = [*CHANNELS, *[(512, 512)] * 5]
-NETWORKS, SMALL = 28, 200
+NETWORKS, SMALL = 20, 100
 
 
 @dataclass
