@@ -135,7 +135,7 @@ def test_workers_keep_to_the_budget_of_requests_together(run_on: RunOn, dataset:
     report = run_on("ray", f"served:{served.index}", max_requests=3)
     assert len(served.server.log) <= 3
     assert (report.requests, report.failures) == (len(served.server.log), {})
-    assert report.n_left >= 3
+    assert report.n_left >= 2  # one request is for the index, and the copy needs none
 
 
 @pytest.mark.parametrize("harm", ["kill", "memory"])
