@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,18 +20,22 @@ from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl_analysis.data.dataset_state import dataset_state
 from filtercrawl_analysis.data.effective_layers import EffectiveLayers
 from filtercrawl_analysis.data.extra_columns import with_extra_columns
+from filtercrawl_analysis.data.kept_results import KeptResults
 from filtercrawl_analysis.data.selection import LayerSelection, select_layers
 from filtercrawl_analysis.data.stored_layers import StoredLayers, ViewedLayers, all_nullable
 from filtercrawl_analysis.data.training_steps import training_steps
 from filtercrawl_analysis.statistics.groups.labels import POSITION
+
+# Results of a method that are kept for each layer of `index`: for two views, or two seeds.
+_RESULTS_PER_LAYER: Final = 2
 
 
 class FolderDatasetView:
     """The `DatasetView` of a dataset folder, read with bounded memory.
 
     `index` holds the layers that `select_layers` selects, sorted by `model_id` and `layer_id`. A folder without layers
-    gives empty tables. What is computed of effective weights is kept below `.filtercrawl` of the folder, if that may be
-    written.
+    gives empty tables. What is computed of effective weights, and results of layers, are kept below `.filtercrawl` of
+    the folder, if that may be written.
     """
 
     def __init__(
@@ -127,6 +132,10 @@ class FolderDatasetView:
             DatasetError: A file or a layer is missing.
         """
         yield from self._layers.kernels(layers)
+
+    def layer_results(self, method: str, keys: Sequence[str], compute: Callable[[Sequence[int]], pa.Table]) -> pa.Table:
+        """Return the results of layers, those of earlier runs from below `.filtercrawl` of the folder."""
+        return KeptResults(self._folder, _RESULTS_PER_LAYER * len(self._layers.index)).rows(method, keys, compute)
 
     @cached_property
     def _steps(self) -> tuple[TrainingStep, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,6 +100,10 @@ class StepView:
     def kernels(self, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Yield the kernels of layers."""
         return self.dataset.kernels(layers)
+
+    def layer_results(self, method: str, keys: Sequence[str], compute: Callable[[Sequence[int]], pa.Table]) -> pa.Table:
+        """Return the results of layers, kept with those of the whole dataset."""
+        return self.dataset.layer_results(method, keys, compute)
 
     def with_view(self, view: WeightForm) -> StepView:
         """Return the same checkpoint with its weights in another form."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.merge import unpack_symmetric
 from filtercrawl_analysis.statistics.components.coefficients import iter_sketches
 from filtercrawl_analysis.statistics.initialization.distance import LayerWeights, init_distances, is_close
+from filtercrawl_analysis.statistics.layer_inputs import iter_samples, result_key, sample_digests
 from filtercrawl_analysis.statistics.quality.layer_verdicts import layer_verdicts
 from filtercrawl_analysis.statistics.quality.weight_moments import weight_moments
 
@@ -50,6 +52,18 @@ _MODEL_SCHEMA: Final = pa.schema(
         pa.field("verdict", pa.string()),
     ]
 )
+_LAWS: Final = ("nearest_law", "close_laws", "untrained_laws")
+# Beside the orthogonality, which is in `index`.
+_COMPUTED: Final = pa.schema(
+    [
+        *(pa.field(name, pa.float64()) for name in _NUMBERS[:-1]),
+        pa.field("nearest_law", pa.string()),
+        pa.field("close_laws", pa.list_(pa.string())),
+        pa.field("untrained_laws", pa.list_(pa.string())),
+    ]
+)
+# To be raised when a result changes: those that are kept are then computed again.
+_VERSION: Final = 1
 # Two analyses of one run need the same table.
 _TABLES: Final[WeakKeyDictionary[DatasetView, pa.Table]] = WeakKeyDictionary()
 
@@ -77,23 +91,31 @@ def layer_initialization(dataset: DatasetView) -> pa.Table:
 def _layer_table(dataset: DatasetView) -> pa.Table:
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     verdicts = layer_verdicts(dataset)["verdict"].to_pylist()
-    samples = dict(dataset.samples(index["layer_sha256"].to_pylist()))
-    columns = index.select([*_INDEX_COLUMNS, "layer_sha256", "shape", "groups", "taps", "orthogonality"]).to_pylist()
+    layers = index.select(["layer_sha256", "shape", "groups", "orthogonality"]).to_pylist()
+    samples = sample_digests(dataset, index["layer_sha256"].to_pylist())
+    keys, n_weights = [], []
+    for layer, verdict, sketch in zip(layers, verdicts, _sketch_rows(dataset, index), strict=True):
+        layer["looks_random"] = {"random": True, "too small": None, None: None}.get(verdict, False)
+        keys.append(
+            result_key(_VERSION, samples.get(layer["layer_sha256"]), list(layer.values()), list(sketch.values()))
+        )
+        n_weights.append(int(sketch["power_sums"][0]))
+    computed = dataset.layer_results("layer_initialization", keys, partial(_compare, dataset, index, layers))
+    columns = {name: index[name] for name in _INDEX_COLUMNS}
+    columns |= {"n_weights": pa.array(n_weights, pa.int64())}
+    columns |= {name: computed[name] for name in _NUMBERS[:-1]} | {"orthogonality": index["orthogonality"]}
+    return pa.table(columns | {name: computed[name] for name in _LAWS})
+
+
+def _compare(dataset: DatasetView, index: pa.Table, layers: Sequence[Row], positions: Sequence[int]) -> pa.Table:
+    """Return what layers have of `_COMPUTED`."""
+    here = index.take(pa.array(positions, pa.int64()))
+    samples = iter_samples(dataset, here["layer_sha256"].to_pylist())
     rows = []
-    for layer, verdict, sketch in zip(columns, verdicts, _sketch_rows(dataset, index), strict=True):
-        row = {name: layer[name] for name in _INDEX_COLUMNS}
-        row |= {"n_weights": int(sketch["power_sums"][0]), "orthogonality": layer["orthogonality"]}
-        rows.append(row | _weight_columns(layer, verdict, sketch, samples.get(layer["layer_sha256"])))
-        dataset.progress(len(rows), len(index), "weights against initializations")
-    schema = [
-        *(index.schema.field(name) for name in _INDEX_COLUMNS),
-        pa.field("n_weights", pa.int64()),
-        *(pa.field(name, pa.float64()) for name in _NUMBERS),
-        pa.field("nearest_law", pa.string()),
-        pa.field("close_laws", pa.list_(pa.string())),
-        pa.field("untrained_laws", pa.list_(pa.string())),
-    ]
-    return pa.Table.from_pylist(rows, schema=pa.schema(schema))
+    for position, sketch, sampled in zip(positions, _sketch_rows(dataset, here), samples, strict=True):
+        rows.append(_weight_columns(layers[position], sketch, sampled))
+        dataset.progress(len(rows), len(positions), "weights against initializations")
+    return pa.Table.from_pylist(rows, schema=_COMPUTED)
 
 
 def _sketch_rows(dataset: DatasetView, index: pa.Table) -> Iterator[Row]:
@@ -101,7 +123,7 @@ def _sketch_rows(dataset: DatasetView, index: pa.Table) -> Iterator[Row]:
         yield from sketches.select(["n_finite", "power_sums", "max_abs", "raw_mean", "raw_scatter"]).to_pylist()
 
 
-def _weight_columns(layer: Row, verdict: str | None, sketch: Row, sampled: NDArray[np.float32] | None) -> Row:
+def _weight_columns(layer: Row, sketch: Row, sampled: NDArray[np.float32] | None) -> Row:
     moments = weight_moments(sketch["power_sums"], sketch["max_abs"])
     row: Row = {"max_abs": sketch["max_abs"], **_kernel_correlation(sketch)}
     if moments is None:
@@ -113,7 +135,7 @@ def _weight_columns(layer: Row, verdict: str | None, sketch: Row, sampled: NDArr
         moments=moments,
         sampled=np.empty(0) if sampled is None else sampled[np.isfinite(sampled)].astype(np.float64),
         orthogonality=layer["orthogonality"],
-        looks_random={"random": True, "too small": None, None: None}.get(verdict, False),
+        looks_random=layer["looks_random"],
     )
     distances = init_distances(weights)
     by_name = {distance.law.name: distance for distance in distances}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -98,6 +98,22 @@ class DatasetView(Protocol):
 
         Raises:
             DatasetError: A layers file is missing or cannot be read.
+        """
+        ...
+
+    def layer_results(self, method: str, keys: Sequence[str], compute: Callable[[Sequence[int]], pa.Table]) -> pa.Table:
+        """Return the results of layers: those of earlier runs where they are kept, else computed and kept.
+
+        For results that take long. The same tables must come out with and without kept ones.
+
+        Args:
+            method: Names what is computed.
+            keys: For each layer a digest of everything that its result depends on, a version of the method included.
+            compute: Gets positions in `keys`, perhaps none, and returns a table with a row for each; the same columns
+                whatever the positions.
+
+        Returns:
+            A row for each key, in this order.
         """
         ...
 

@@ -1,0 +1,36 @@
+"""What results of layers are computed from: samples a batch at a time, and keys by which results are kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filtercrawl.api.analysis import DatasetView
+
+# Layers whose samples are in memory at a time.
+_BATCH: Final = 512
+
+
+def sample_digests(dataset: DatasetView, layers: Sequence[str]) -> dict[str, str]:
+    """Return a digest of the sampled kernels of each layer that has any, by layer_sha256."""
+    return {
+        layer: hashlib.sha256(np.ascontiguousarray(kernels).data).hexdigest()
+        for layer, kernels in dataset.samples(layers)
+    }
+
+
+def result_key(*inputs: object) -> str:
+    """Return a digest of the inputs of a result: Python numbers, strings, None and lists of them."""
+    return hashlib.sha256(repr(inputs).encode()).hexdigest()[:32]
+
+
+def iter_samples(dataset: DatasetView, layers: Sequence[str]) -> Iterator[NDArray[np.float32] | None]:
+    """Yield the sampled kernels of each layer, float32 [k, taps], None where it has none; in the order of `layers`."""
+    for start in range(0, len(layers), _BATCH):
+        batch = layers[start : start + _BATCH]
+        samples = dict(dataset.samples(batch))
+        yield from map(samples.get, batch)
