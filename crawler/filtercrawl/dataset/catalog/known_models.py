@@ -86,6 +86,11 @@ class KnownModels:
         sql = f"SELECT DISTINCT {_OFFERED_AS} FROM models WHERE source = ? ORDER BY 1"
         return [name for (name,) in self._db.execute(sql, (source,))]
 
+    def models_of_source(self, source: str) -> Iterator[ModelRow]:
+        """Yield the rows of a source's checkpoints, sorted by the names by which it last offered them."""
+        sql = f"SELECT record FROM models WHERE source = ? ORDER BY {_OFFERED_AS}, model_id DESC"
+        return (decode_model(record) for (record,) in self._db.execute(sql, (source,)))
+
     def models_of_run(self, source: str, run_id: str) -> list[ModelRow]:
         """Return the rows of the checkpoints of a training run, sorted by model_id."""
         sql = f"SELECT record FROM models WHERE source = ? AND {_RUN} = ? ORDER BY model_id"

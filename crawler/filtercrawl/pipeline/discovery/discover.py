@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import Query, SupportsSubfile
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.known_models import KnownFiles
+from filtercrawl.dataset.catalog.known_models import KnownFiles, batches
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.architectures import with_architecture
 from filtercrawl.pipeline.discovery.companions import PartFinder, with_companions
@@ -123,32 +123,36 @@ class Discovery:
         """Attach companion files to local checkpoints, drop them from the listing, and ignore files without weights."""
         if isinstance(self.plugins.sources[listing.selector.source], SupportsSubfile):
             return listing  # such a source has looked into the files already
-        ids = (f"{listing.selector.source}/{checkpoint.name}" for checkpoint in listing.checkpoints)
-        known = self.catalog.files_by_id(ids) if self.catalog else {}
-
-        def known_files(checkpoint: Checkpoint) -> KnownFiles | None:
-            return known.get(f"{listing.selector.source}/{checkpoint.name}")
-
         kept: list[Checkpoint] = []
         parts: set[str] = set()
         ignored: dict[str, str] = {}
-        for checkpoint in listing.checkpoints:
-            grouped = with_companions(checkpoint, self.plugins, known_files(checkpoint))
+        for checkpoint, known in self._with_known_files(listing.selector, listing.checkpoints):
+            grouped = with_companions(checkpoint, self.plugins, known)
             if isinstance(grouped, str):
                 ignored[checkpoint.files[0].url] = grouped
                 continue
             kept.append(grouped)
             parts.update(file.url for file in checkpoint.files[1:])  # as the source says
-        companions = {file.url for checkpoint in kept for file in checkpoint.files[1:]}
+        groups = [checkpoint for checkpoint in kept if len(checkpoint.files) > 1]
+        companions = {file.url for checkpoint in groups for file in checkpoint.files[1:]}
         finder = PartFinder(kept, self.plugins, self.catalog)
-        for checkpoint in kept:
+        for checkpoint, known in self._with_known_files(listing.selector, groups):
             if checkpoint.files[0].url.startswith("file:"):
-                parts.update(finder.parts(checkpoint, known_files(checkpoint)))
+                parts.update(finder.parts(checkpoint, known))
         return replace(
             listing,
             checkpoints=tuple(c for c in kept if c.named or c.files[0].url not in parts),
             ignored=Counter(kind for url, kind in sorted(ignored.items()) if url not in companions),
         )
+
+    def _with_known_files(
+        self, selector: Selector, checkpoints: Iterable[Checkpoint]
+    ) -> Iterator[tuple[Checkpoint, KnownFiles | None]]:
+        """Yield each checkpoint with its files as they were read last."""
+        for batch in batches(checkpoints):
+            ids = [f"{selector.source}/{checkpoint.name}" for checkpoint in batch]
+            known = self.catalog.files_by_id(ids) if self.catalog else {}
+            yield from zip(batch, map(known.get, ids), strict=True)
 
 
 def with_visual_category(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 
 from filtercrawl.api.checkpoint import CheckpointMetadata, PreviousState, TrainingRun
 from filtercrawl.dataset.catalog import Catalog
@@ -35,6 +35,27 @@ class PreviousStates(Mapping[str, PreviousState]):
 
     def __len__(self) -> int:
         return len(self._catalog.names_of_source(self._source))
+
+    def items(self) -> ItemsView[str, PreviousState]:
+        """Return a view that reads all states in one pass."""
+        return _Items(self)
+
+    def read_all(self) -> Iterator[tuple[str, PreviousState]]:
+        """Yield every name with its state."""
+        before = None
+        for row in self._catalog.models_of_source(self._source):
+            if row.offered_as != before:  # of several, the first is the one that counts
+                yield row.offered_as, _previous_state(row)
+            before = row.offered_as
+
+
+class _Items(ItemsView[str, PreviousState]):
+    def __init__(self, states: PreviousStates) -> None:
+        super().__init__(states)
+        self._states = states
+
+    def __iter__(self) -> Iterator[tuple[str, PreviousState]]:
+        return self._states.read_all()
 
 
 def _previous_state(row: ModelRow) -> PreviousState:
