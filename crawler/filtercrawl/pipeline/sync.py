@@ -47,6 +47,10 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
     check_engine(settings)
     check_source_tables(settings.sources, context.plugins)
+    if settings.engine == "local" and settings.device not in ("auto", "cpu"):
+        from filtercrawl.config.device import select_device  # imports torch
+
+        select_device(settings.device)  # refuse it whether or not there is something to read
     transport = context.transport or network(settings.network, cancellation=context.cancellation, options=RUN_OPTIONS)
     log_start(chosen, settings.dataset)
     with (

@@ -102,6 +102,9 @@ def test_a_dataset_from_before_there_were_sketches(zoo: Path, dataset: Path, run
     (dataset / "data/sketches/part.parquet").unlink()
     db = sqlite3.connect(dataset / ".filtercrawl/catalog.sqlite")
     db.executescript(
+        "DROP TRIGGER models_inserted; DROP TRIGGER models_updated; DROP TABLE listed; "
+        "ALTER TABLE selectors DROP COLUMN completed; DROP INDEX models_by_name; DROP INDEX models_by_url; "
+        "DROP INDEX models_by_license; DROP INDEX models_by_run; DROP INDEX models_by_layers_file; "
         "DROP TABLE sketches; DROP TABLE effective; DROP TABLE released; "
         "ALTER TABLE selectors DROP COLUMN ignored; DROP INDEX models_by_place; DROP INDEX layers_by_preview_level; "
         "ALTER TABLE models DROP COLUMN place; ALTER TABLE models DROP COLUMN size; "
