@@ -124,7 +124,7 @@ def test_it_writes_tables_figures_and_a_page_and_the_dataset_stays_sound(call: C
     ]
     assert (dataset / "analysis/tables/sizes.csv").read_text() == "kernel,n_kernels_sum\n3x3,12\n5x5,4\n"
     assert list(verify_folder(dataset)) == []
-    listed = pq.read_table(dataset / "data/files.parquet")["path"].to_pylist()
+    listed = pq.read_table(dataset / "data/files")["path"].to_pylist()
     assert "analysis/report.html" in listed
 
 
@@ -495,7 +495,7 @@ def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
     assert {"analysis/tables/many.csv", "analysis/tables/many.parquet"} <= {*files}
     assert len((dataset / "analysis/tables/many.csv").read_text().splitlines()) == 20_001
     assert (dataset / "analysis/tables/many.js").stat().st_size > 1_000_000
-    listed = pq.read_table(dataset / "data/files.parquet")["path"].to_pylist()
+    listed = pq.read_table(dataset / "data/files")["path"].to_pylist()
     assert "analysis/tables/many.parquet" in listed
     assert {"analysis/tables/many.csv", "analysis/tables/many.js"}.isdisjoint(
         {*listed, *json.loads((dataset / "analysis/results.json").read_bytes())["sha256"]}

@@ -110,7 +110,7 @@ def test_script_files_of_long_tables_stay_and_go_with_their_sections(
     scripts = ["analysis/tables/one_long.js", "analysis/tables/two_long.js"]
     assert [path for path in report.paths if path.endswith(".js")] == scripts
     assert not any(path in json.dumps(report.results) for path in scripts)
-    assert {*scripts} <= {*pq.read_table(net / "data/files.parquet")["path"].to_pylist()}
+    assert {*scripts} <= {*pq.read_table(net / "data/files")["path"].to_pylist()}
     kept = (net / scripts[0]).read_bytes()
     (net / scripts[0]).write_text("of an older version")
     report = analyze(net, only=["two"], plugins=plugins)
