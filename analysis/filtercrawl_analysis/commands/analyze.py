@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.formatting import escape_control, format_plural, shorten_words
@@ -16,12 +17,12 @@ from filtercrawl.cli.log_output import show_on_stderr
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.cli.sync import cancel_on_signal
-from filtercrawl_analysis.run.analyze import DEFAULT_OPTIONS
-from filtercrawl_analysis.run.analyze import analyze as run_analysis
 
 if TYPE_CHECKING:
     from filtercrawl.api.vocabulary import WeightForm
     from filtercrawl_analysis.report.analysis_report import AnalysisReport
+
+_DEFAULTS: Final = AnalysisOptions()
 
 
 def analyze(
@@ -32,7 +33,7 @@ def analyze(
         typer.Option(
             metavar="COLUMN",
             help="A column of `index` or `models`, or a key of `extra`, whose groups are compared; may be repeated.",
-            show_default=", ".join(DEFAULT_OPTIONS.by),
+            show_default=", ".join(_DEFAULTS.by),
         ),
     ] = None,
     exact: Annotated[
@@ -45,16 +46,16 @@ def analyze(
             help="Weights as they are stored, or as the networks convolve with them: branches merged, norms folded.",
             show_default="raw",
         ),
-    ] = DEFAULT_OPTIONS.view,
+    ] = _DEFAULTS.view,
     resamples: Annotated[
         int,
         typer.Option(
             metavar="N", min=0, help="Random assignments of models to groups in a test.", show_default="10000"
         ),
-    ] = DEFAULT_OPTIONS.resamples,
+    ] = _DEFAULTS.resamples,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Seed of all random numbers.", show_default="0")
-    ] = DEFAULT_OPTIONS.seed,
+    ] = _DEFAULTS.seed,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this analysis; may be repeated.")] = None,
     also: Annotated[
         list[str] | None,
@@ -89,6 +90,9 @@ def analyze(
     What an earlier run wrote there is replaced; with --only, the other analyses of earlier runs stay.
     Exit code 3: an analysis failed, is named and left out.
     """
+    # Tables and the report, which the list of commands does without.
+    from filtercrawl_analysis.run.analyze import analyze as run_analysis
+
     cancellation = CancellationToken()
     with open_command_progress("analyzing") as bar, cancel_on_signal(cancellation, "the step in hand") as received:
         try:
