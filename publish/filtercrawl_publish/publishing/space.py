@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from filtercrawl.api.errors import FiltercrawlError, PolicyError, UsageError
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl_analysis.explorer.page import CONFIG, readable
 from filtercrawl_analysis.explorer.static_page import hub_config, write_space
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
@@ -59,7 +60,8 @@ def known_space(repository: Repository, setting: str | None) -> str | None:
 
     Args:
         repository: The dataset repository; a folder has no Space.
-        setting: What the settings say; None for the Space that the change log of the last version names.
+        setting: What the settings say; None for the Space that the change log of the last version names. A rollback
+            has the change log of the version that it restored, so that of the version before the rollback counts.
 
     Raises:
         NetworkError: The Hub could not be reached.
@@ -68,14 +70,26 @@ def known_space(repository: Repository, setting: str | None) -> str | None:
         return None
     if setting is not None:
         return setting
-    head = repository.head()
-    if head is None or manifest.CHANGES not in repository.files(head):
-        return None
+    head, tags = repository.head(), repository.tags()
+    latest_first = [tags[tag] for tag in sorted(tags, key=release_order, reverse=True)]
+    for commit in dict.fromkeys([head, *latest_first] if head else []):
+        changes = _change_log(repository, commit)
+        names = {tag for tag, tagged in tags.items() if tagged == commit}
+        if not names or changes.get("version") in {None, *names}:  # its own, and no rollback's
+            space = changes.get("space")
+            return space if isinstance(space, str) and is_hub_id(space) else None
+    return None
+
+
+def _change_log(repository: Repository, commit: str) -> dict[str, Any]:
+    """Return changes.json of a commit; empty where it has none that can be read."""
+    if manifest.CHANGES not in repository.files(commit):
+        return {}
     try:
-        space = json.loads(repository.read(manifest.CHANGES, head)).get("space")
-    except (ValueError, AttributeError, RecursionError):
-        return None
-    return space if isinstance(space, str) and is_hub_id(space) else None
+        changes = json.loads(repository.read(manifest.CHANGES, commit))
+    except (ValueError, RecursionError):
+        return {}
+    return changes if isinstance(changes, dict) else {}
 
 
 def update_space(

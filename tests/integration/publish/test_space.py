@@ -216,6 +216,15 @@ def test_the_space_of_the_last_version_is_known(hub: HubServer, commit: str, cha
     assert known_space(opened(), "auto") == "auto"
 
 
+@pytest.mark.parametrize("restored", [b'{"version": "v1", "space": null}', b'{"version": "v1", "space": "org/old"}'])
+def test_after_a_rollback_the_space_is_that_of_the_version_before(hub: HubServer, commit: str, restored: bytes) -> None:
+    repo = hub.datasets[REPO]
+    own = b'{"version": "v2", "space": "org/view"}'
+    for version, changes in (("v1", restored), ("v2", own), ("v3", restored), ("v4", restored)):
+        repo.tags[version] = hub.append(repo, {**repo.head.files, "changes.json": changes}, f"Release {version}")
+    assert known_space(opened(), None) == "org/view"
+
+
 def test_a_folder_and_a_repository_without_versions_have_no_known_space(hub: HubServer, tmp_path: Path) -> None:
     assert known_space(opened(), None) is None
     assert known_space(opened(str(tmp_path)), None) is None
