@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from filtercrawl.api.errors import UsageError
+from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.config import hub_endpoint
 from filtercrawl.config.urls import origin
+from filtercrawl.dataset.files.atomic import remove_empty_scratch, write_bytes
 from filtercrawl_analysis.explorer.page import CONFIG, PageConfig, index_html, page_files
 
 # What makes a folder a static Space of the Hub.
@@ -24,6 +24,7 @@ datasets:
 The kernels of [{repo_id}](https://huggingface.co/datasets/{repo_id}), written by `filtercrawl explore`.
 """
 _CARD: Final = "README.md"
+_INDEX: Final = "index.html"
 _STATIC: Final = "sdk: static"
 # Where the Hub redirects requests for files.
 _HUB_STORAGE: Final = "https://*.hf.co"
@@ -49,21 +50,19 @@ def hub_config(repo_id: str, commit: str, files: Mapping[str, int]) -> PageConfi
 
 
 def write_static_page(config: PageConfig, out: Path) -> Path:
-    """Write the page's files, and return the path of its `index.html`; files of the same names are replaced.
+    """Write the page's files, each atomically, and return the path of its `index.html`.
+
+    Args:
+        config: What the page is told.
+        out: The folder to write; files of the same names are replaced.
 
     Raises:
         UsageError: The folder cannot be written.
     """
-    try:
-        for name, source in page_files().items():
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, out / name)
-        index = out / "index.html"
-        index.write_text(index_html(config), "utf-8")
-        (out / CONFIG).write_text(config.to_json(), "utf-8")
-    except OSError as error:
-        raise _unwritable(out, error) from error
-    return index
+    scripts = {name: source.read_bytes() for name, source in page_files().items() if name != _INDEX}
+    # The page itself comes last: what it needs is there then.
+    _write_files(out, {**scripts, CONFIG: config.to_json().encode(), _INDEX: index_html(config).encode()})
+    return out / _INDEX
 
 
 def write_space(config: PageConfig, out: Path) -> Path:
@@ -80,12 +79,18 @@ def write_space(config: PageConfig, out: Path) -> Path:
     if card.is_file() and _STATIC not in card.read_text("utf-8", errors="replace"):
         raise UsageError(f"{card}: is not the card of a static Space, and would be replaced; choose another --out")
     index = write_static_page(config, out)
-    try:
-        card.write_text(_SPACE_CARD.format(repo_id=config.name), "utf-8")
-    except OSError as error:
-        raise _unwritable(out, error) from error
+    _write_files(out, {_CARD: _SPACE_CARD.format(repo_id=config.name).encode()})
     return index
 
 
-def _unwritable(out: Path, error: OSError) -> UsageError:
-    return UsageError(f"{out}: cannot be written ({error.strerror or error})")
+def _write_files(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write files in this order, each atomically."""
+    try:
+        for name, data in files.items():
+            write_bytes(out / name, out, data)
+    except DatasetError as error:
+        cause = error.__cause__
+        reason = (isinstance(cause, OSError) and cause.strerror) or error
+        raise UsageError(f"{out}: cannot be written ({reason})") from error
+    finally:
+        remove_empty_scratch(out)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.dataset.files.atomic import remove
+from filtercrawl.dataset.files.atomic import remove, remove_empty_scratch
 from filtercrawl.dataset.files.manifest import PARTS
-from filtercrawl.dataset.files.unpublished import TEMPORARY
 
 FOLDER: Final = "analysis"
 PAGE: Final = "report.html"
@@ -88,9 +86,7 @@ class ReportFolder:
     def remove_scratch(self) -> None:
         """Delete the empty folder of unfinished files, where no dataset needs it."""
         if not self.prefix:
-            for folder in (self.root / TEMPORARY, (self.root / TEMPORARY).parent):
-                with suppress(OSError):
-                    folder.rmdir()
+            remove_empty_scratch(self.root)
 
     def _written(self) -> Iterator[str]:
         for folder, kinds in _KINDS.items():

@@ -26,6 +26,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_analysis.explorer.explore import open_explorer, write_page
+from filtercrawl_analysis.explorer.page import page_files
 from filtercrawl_analysis.explorer.server import ExplorerServer, own_hosts
 from support.dataset_rows import example
 
@@ -234,6 +235,24 @@ def test_a_repository_without_a_name_is_told() -> None:
 def test_a_port_that_is_taken_is_one_clear_line(server: ExplorerServer, folder: Path) -> None:
     with pytest.raises(UsageError, match=f"port {server.port}: cannot be used"):
         open_explorer(folder, server.port)
+
+
+def test_a_static_page_is_written_whole_and_leaves_nothing_else(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    out.mkdir()
+    old = out / "config.json"
+    old.write_text("old")
+    reader = old.open()
+    write_page(folder, out)
+    write_page(folder, out)
+    with reader:  # a server that sends a file while it is replaced sends the old one whole
+        assert reader.read() == "old"
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
+        *page_files(), "config.json",
+    }  # fmt: skip
+    assert not (out / ".filtercrawl").exists()
+    with pytest.raises(UsageError, match=r"config.json: cannot be written \(Not a directory\)"):
+        write_page(folder, old)
 
 
 def test_a_static_page_finds_the_dataset_by_a_relative_address(folder: Path, tmp_path: Path) -> None:

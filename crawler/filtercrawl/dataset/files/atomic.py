@@ -7,11 +7,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.files.unpublished import TEMPORARY
+from filtercrawl.dataset.files.unpublished import CATALOG, TEMPORARY
 
 
 @contextmanager
@@ -36,11 +36,12 @@ def temporary(target: Path, dataset: Path) -> Iterator[Path]:
     path = folder / f".{os.getpid()}-{secrets.token_hex(8)}-{target.name[-80:]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        yield path
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise _disk_error(target, error) from error
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def replace_if_changed(path: Path, target: Path) -> bool:
@@ -96,6 +97,15 @@ def remove_temporary_files(dataset: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             remove(path)
+
+
+def remove_empty_scratch(folder: Path) -> None:
+    """Delete the folder of unfinished files below a folder that is no dataset; one that has files stays."""
+    if (folder / CATALOG).exists():
+        return
+    for empty in (folder / TEMPORARY, (folder / TEMPORARY).parent):
+        with suppress(OSError):
+            empty.rmdir()
 
 
 def _make_folder(folder: Path) -> None:
