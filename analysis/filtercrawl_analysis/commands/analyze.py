@@ -50,7 +50,7 @@ def analyze(
     resamples: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="Random assignments of models to groups in a test.", show_default="10000"
+            metavar="N", min=1, help="Random assignments of models to groups in a test.", show_default="10000"
         ),
     ] = _DEFAULTS.resamples,
     seed: Annotated[

@@ -276,6 +276,12 @@ def test_wrong_usage_is_one_line_and_exit_code_2(call: Call, dataset: Path, word
     assert not (dataset / "analysis").exists()
 
 
+def test_there_is_no_test_without_resamples(call: Call) -> None:
+    result = call("--resamples", 0, sizes=sizes)
+    assert result.exit_code == 2
+    assert "0 is not in the range x>=1" in result.output
+
+
 def test_without_a_dataset_and_beside_another_run(call: Call, dataset: Path, zoo: Path, run_sync: Sync) -> None:
     result = call(sizes=sizes)
     assert isinstance(result.exception, DatasetError)
@@ -436,7 +442,7 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
     call(many=many, sizes=sizes)
     page = Page.read(dataset / "analysis/report.html")
     assert page.tags.count("tr") == 201 + 3
-    assert "The first 200 of 5,000 rows; the files have all." in page.text
+    assert "The first 200 of 5,000 rows; the Parquet file has all." in page.text
     assert pq.read_table(dataset / "analysis/tables/many.parquet").num_rows == 5000
     assert len((dataset / "analysis/tables/many.csv").read_text().splitlines()) == 5001
 
@@ -457,7 +463,7 @@ def test_a_finding_links_to_its_rows_however_far_down_they_are(call: Call, datas
     assert page.links.count("#row-many-371") == 2  # among the findings at the top, and in its section
     assert page.links.count("#row-many-373") == 2
     assert "170 rows not shown g370 370" in page.text
-    assert "The first 200 of 500 rows, and 2 that findings are derived from; the files have all." in page.text
+    assert "The first 200 of 500 rows, and 2 that findings are derived from; the Parquet file has all." in page.text
     further = [{"row": 372, "key": {"group": "g372"}}]
     nothing_more = {"figure": None, "estimate": None, "basis": None, "columns": [], "cited_rows": []}
     assert json.loads((dataset / "analysis/results.json").read_text())["analyses"][0]["findings"] == [

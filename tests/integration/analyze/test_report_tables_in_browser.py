@@ -151,6 +151,8 @@ def test_unknown_values_come_last_in_both_directions(page: Page, report: Path) -
         ('verdict="too small" net9', lambda row: row["verdict"] == "too small" and "net9" in row["model_id"]),
         ("verdict=", lambda row: row["verdict"] is None),
         ("n_kernels>=2000 n_kernels<2100", lambda row: 2000 <= (row["n_kernels"] or 0) < 2100),
+        ("n_kernels>=2,000 kernels<2,100", lambda row: 2000 <= (row["n_kernels"] or 0) < 2100),
+        ('kernels>" "', lambda row: False),
         ("kernels=", lambda row: row["n_kernels"] is None),
         ("sparsity<=0.01", lambda row: row["sparsity"] <= 0.01),
         ("depthwise=yes NET3", lambda row: row["depthwise"] and "net3" in row["model_id"]),
@@ -239,7 +241,20 @@ def test_without_its_file_a_table_has_the_rows_of_the_page_and_says_so(browser: 
     assert numbers(page) == sorted([*first, int(NUMBERS[700]) * 3])[:DRAWN]
     page.locator("article a.cited[href^='#row']").click()
     page.locator("#row-layers-701.marked").wait_for()
+    page.locator("#table-layers input").fill("layer_id=local/net1.pt#conv7.weight")
+    page.get_by_text("1 of 201 rows").wait_for()
+    page.goto(f"{path.as_uri()}#row-layers-300")
+    page.get_by_text("Row 300 is in the Parquet file alone").wait_for()
     page.close()
+
+
+def test_a_damaged_address_opens_the_page_all_the_same(page: Page, report: Path) -> None:
+    page.goto(f"{report.as_uri()}#%")
+    open_table(page)
+    page.goto(f"{report.as_uri()}#table-layers?filter=n_kernels<1,000%&sort=%")
+    page.get_by_text(f"0 of {ROWS} rows").wait_for()
+    page.goto(f"{report.as_uri()}#table-layers?filter=verdict=?")
+    page.wait_for_function("document.querySelector('#table-layers input').value === 'verdict=?'")
 
 
 def test_without_script_the_first_rows_are_there(browser: Browser, report: Path) -> None:
@@ -304,7 +319,7 @@ def test_a_table_of_the_largest_size_is_sorted_and_filtered_at_once(page: Page, 
     page.locator("#table-layers > summary").click()
     page.get_by_text(f"{MAX_ROWS:,} rows", exact=True).wait_for()
     assert time.monotonic() - started < 10  # a second or two on a machine that does nothing else
-    note = page.get_by_text(f"The first {MAX_ROWS:,} of {rows:,} rows; the files have all.")
+    note = page.get_by_text(f"The first {MAX_ROWS:,} of {rows:,} rows; the Parquet file has all.")
     assert note.is_visible()
     started = time.monotonic()
     sort_by(page, "measure_3")

@@ -60,14 +60,17 @@ const tableOfPage = table => {
       numbers.push(next++);
     }
   }
+  const titles = rows.map(row => row.title);
+  const copied = rows.map(row => row.dataset.copy ?? "");
   const shown = [...table.tHead.rows[0].cells].map((head, position) => {
     const texts = rows.map(row => row.cells[position].textContent);
-    if (!head.classList.contains("number")) return textColumn(head.title, texts, [...texts.keys()]);
+    if (!head.classList.contains("number")) {
+      const column = textColumn(head.title, texts, [...texts.keys()]);
+      return head.title === "layer_id" ? { ...column, full: row => copied[row] } : column; // the cell lacks the model
+    }
     const values = texts.map(text => (text === "" ? null : Number(text.replaceAll(",", "").replace("inf", "Infinity"))));
     return { ...numberColumn(head.title, values, String), text: row => texts[row] };
   });
-  const titles = rows.map(row => row.title);
-  const copied = rows.map(row => row.dataset.copy ?? "");
   return {
     size: rows.length,
     shown,

@@ -18,19 +18,22 @@ const testsOf = (filter, table, heads) => {
   });
 };
 
+// The number of a condition, which may have the commas that cells have.
+const numberOf = text => (text.trim() === "" ? NaN : Number(text.replaceAll(",", "")));
+
 const condition = (column, operator, operand) => {
   if (operator === "=") return operand === "" ? row => !column.isKnown(row) : equals(column, operand);
   if (operator === ":") return contains(column, operand.toLowerCase());
-  const bound = Number(operand);
+  const bound = numberOf(operand);
   const compare = { "<": a => a < bound, "<=": a => a <= bound, ">": a => a > bound, ">=": a => a >= bound }[operator];
-  return column.numeric && operand !== "" ? row => column.isKnown(row) && compare(column.values[row]) : () => false;
+  return column.numeric && !Number.isNaN(bound) ? row => column.isKnown(row) && compare(column.values[row]) : () => false;
 };
 
 const equals = (column, wanted) => {
   const isWord = column.numeric ? null : inWords(column, word => word === wanted);
   if (column.full) return row => isWord(row) || column.full(row) === wanted;
   if (isWord) return isWord;
-  const number = Number(wanted.replaceAll(",", ""));
+  const number = numberOf(wanted);
   return row => column.values[row] === number || column.text(row) === wanted;
 };
 

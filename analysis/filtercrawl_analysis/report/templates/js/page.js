@@ -11,12 +11,21 @@ const openFolds = target => {
   for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
 };
 
+// An address that somebody changed may have a `%` without digits.
+const decoded = text => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+};
+
 // `#row-NAME-12` is a row of a table, and `#table-NAME?filter=...&sort=-column` its rows.
 const openTarget = () => {
-  const [place, query] = location.hash.slice(1).split("?", 2);
-  const id = decodeURIComponent(place);
+  const [, place, query] = location.hash.match(/^#?([^?]*)(?:\?(.*))?$/s);
+  const id = decoded(place);
   const [, ofRow, number] = id.match(/^row-(.+)-(\d+)$/) ?? [];
-  const table = folds.get(ofRow ?? id.replace(/^table-/, ""));
+  const table = folds.get(ofRow ?? id.match(/^table-(.+)$/)?.[1]);
   const target = table?.fold ?? document.getElementById(id);
   if (!target) return;
   openFolds(target);

@@ -109,15 +109,15 @@ class TableFold {
     await this.load();
     this.marked = number;
     const row = this.rowOfNumber(number);
-    this.change({ filter: "", sort: "", first: row < this.table.size ? row - (row % ROWS_DRAWN) : 0 });
-    if (row === this.table.size) this.status.value = `Row ${wholeNumber.format(number)} is in the files alone`;
+    this.change({ filter: "", sort: "", first: row < 0 ? 0 : row - (row % ROWS_DRAWN) });
+    if (row < 0) this.status.value = `Row ${wholeNumber.format(number)} is in the Parquet file alone`;
     document.getElementById(`row-${this.name}-${number}`)?.scrollIntoView({ block: "center" });
   }
 
+  // The position of a row, by its number from 1; -1 where the page does not have it.
   rowOfNumber(number) {
-    let row = 0;
-    while (row < this.table.size && this.table.number(row) < number - 1) row++;
-    return row;
+    for (let row = 0; row < this.table.size; row++) if (this.table.number(row) === number - 1) return row;
+    return -1;
   }
 
   // The rows of the view, computed again only if the filter or the order changed.
