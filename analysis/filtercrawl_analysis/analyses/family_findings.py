@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.analysis import CitedRows, Estimate, Finding
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.family.family_rows import Row
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
@@ -38,7 +38,12 @@ def family_findings(rows: Sequence[Row], table: str) -> Iterator[Finding]:
             note=f"median of the others {_number(top['others_median'])}, up to {_number(top['others_high'])}",
         ),
         columns=("family",),
+        cited_rows=(_differing(kernel, table),) if len(differing) > 1 else (),
     )
+
+
+def _differing(kernel: str, table: str) -> CitedRows:
+    return CitedRows(table=table, where={"kernel": kernel, "verdict": "differs"})
 
 
 def _lead(kernel: str, here: Sequence[Row], tested: Sequence[Row], differing: Sequence[Row]) -> str:

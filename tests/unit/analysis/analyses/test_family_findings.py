@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from filtercrawl.api.analysis import CitedRows
 from filtercrawl_analysis.analyses.family_findings import family_findings
 
 
@@ -40,6 +41,9 @@ def test_models_that_differ_are_counted_and_the_clearest_is_named() -> None:
     assert finding.row == 2
     assert finding.estimate is not None
     assert (finding.estimate.value, finding.estimate.q) == (1.25, 0.0003)
+    assert finding.cited_rows == (CitedRows(table="family_distance", where={"kernel": "3x3", "verdict": "differs"}),)
+    (finding,) = family_findings(rows[1:], "family_distance")
+    assert finding.cited_rows == ()
 
 
 def test_where_none_differs_the_least_likely_is_named() -> None:
