@@ -85,4 +85,10 @@ SUITE: Final = (
         quick=("10000",),
         needs=("playwright",),
     ),
+    Benchmark(
+        name="scale",
+        about="time and memory of every stage over a simulated zoo, by its size",
+        quick=("50", "200", "--print"),
+        full=("1000", "10000"),
+    ),
 )
