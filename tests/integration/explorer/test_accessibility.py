@@ -33,6 +33,7 @@ def test_axe_finds_nothing_serious_and_nothing_is_wider_than_a_phone(
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     assert axe_violations(page) == []
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    assert page.get_by_label("Search").evaluate("field => field.offsetWidth") > PHONE[0] / 2 or "kernel=" in query
     page.emulate_media(color_scheme="dark")
     assert axe_violations(page) == []
     for scrolled in ("html", "dialog[open]"):

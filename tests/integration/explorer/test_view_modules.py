@@ -187,3 +187,16 @@ def test_a_click_on_a_kernel_of_a_picture_is_for_that_kernel(
         for side, pixels, factor, place in zip(box, picture, scale, center, strict=True)
     ]
     assert call("../draw.js", "kernelAt", point, box, None if stretched else picture, columns, count) == kernel
+
+
+@given(st.integers(0, 2000), st.integers(1, 20))
+def test_what_is_shown_of_a_group_is_spread_over_it(call: Call, n: int, shown: int) -> None:
+    places = call("compare.js", "spread", n, shown)
+    assert len(places) == min(n, shown)
+    assert places == sorted(set(places))
+    assert all(i * n // max(n and shown, 1) <= place < n for i, place in enumerate(places))
+
+
+def test_every_layer_of_small_networks_is_shown(call: Call) -> None:
+    """At equal steps all twelve would be the first layer of a network."""
+    assert {place % 3 for place in call("compare.js", "spread", 72, 12)} == {0, 1, 2}

@@ -179,6 +179,7 @@ def test_the_drift_between_two_groups_is_that_of_the_analysis(open_page: PageOpe
     expect(table.locator("tbody tr")).to_have_count(len(pair))
     expect(table).to_contain_text(pair.iloc[0].kernel)
     expect(table).to_contain_text(pair.iloc[0].verdict)
+    expect(table).to_contain_text(pair.iloc[0].note)
 
 
 def test_the_command_is_named_where_an_analysis_was_not_made(open_page: PageOpener) -> None:
@@ -196,13 +197,27 @@ def test_an_address_with_a_column_that_is_not_there_shows_the_rest(
     assert counted(page)[0] == len(index)
 
 
-def test_a_model_is_compared_with_those_of_its_architecture(open_page: PageOpener) -> None:
+def test_a_model_is_compared_with_the_others_of_its_architecture(open_page: PageOpener, index: pd.DataFrame) -> None:
     page = open_page(f"?{urlencode({'view': 'model', 'model': BEFORE})}")
-    page.get_by_role("link", name="Compare with convnext_tiny").click()
+    page.get_by_role("link", name="Compare with the others of convnext_tiny").click()
     query = query_of(page)
     assert parse_qs(query["a"]) == {"model_id": [BEFORE]}
-    assert parse_qs(query["b"]) == {"architecture": ["convnext_tiny"]}
-    expect(page.locator("#panel-compare")).to_contain_text("convnext_tiny")
+    assert parse_qs(query["b"]) == {"architecture": ["convnext_tiny"], "model_id!": [BEFORE]}
+    panel = page.locator("#panel-compare")
+    expect(panel.locator("section.side-b h3")).to_have_text(f"convnext_tiny, without {BEFORE}")
+    others = index[(index.architecture == "convnext_tiny") & (index.model_id != BEFORE)]
+    expect(panel.locator("section.side-b")).to_contain_text(f"{others.model_id.nunique()} model")
+    expect(panel.locator("section.side-b")).to_contain_text(f"{len(others)} layers")
+    expect(panel.get_by_role("group", name="Second group").get_by_label("model, left out", exact=True)).to_have_value(
+        BEFORE
+    )
+
+
+def test_a_model_may_stand_for_a_group_in_the_address(open_page: PageOpener) -> None:
+    page = open_page(f"?view=compare&a={BEFORE}&b=architecture=resnet18")
+    panel = page.locator("#panel-compare")
+    expect(panel.locator("section.side-a h3")).to_have_text(BEFORE)
+    expect(panel.locator("section.side-b h3")).to_have_text("resnet18")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import { combo, select } from "./elements.js";
 import { format, h, layerTitle, plural } from "../dom.js";
-import { difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup, splitUnknown } from "./groups.js";
+import { columnOf, difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup, splitUnknown } from "./groups.js";
 import { histogram } from "./histogram.js";
 import { pairDrift } from "./relatives.js";
 import { Strips } from "./strip.js";
@@ -16,6 +16,18 @@ const LISTED = 100;
 
 export function mount(root, app) {
   new Compare(root, app);
+}
+
+/**
+ * Places of `shown` items spread over `n`, or of all where there are no more.
+ *
+ * Each is at another place of its share of the items: at the same one, a group of networks of three layers would show
+ * the first layer of each.
+ */
+export function spread(n, shown) {
+  if (n <= shown) return Array.from({ length: n }, (_, i) => i);
+  const golden = (Math.sqrt(5) - 1) / 2;
+  return Array.from({ length: shown }, (_, i) => Math.floor(((i + ((i * golden) % 1)) * n) / shown));
 }
 
 class Compare {
@@ -80,12 +92,14 @@ class Compare {
     );
   }
 
-  async condition({ side, known, column, value }, change) {
+  async condition({ side, known, column: written, value }, change) {
+    const { column, excluded } = columnOf(written);
     const values = await this.values(column);
-    const name = known.find((entry) => entry.name === column)?.label ?? column;
+    const label = known.find((entry) => entry.name === column)?.label ?? column;
+    const name = excluded ? `${label}, left out` : label;
     const options = values.map((option) => ({ name: option, label: option || "unknown" }));
     if (!values.includes(value)) options.unshift({ name: value, label: value || "unknown" });
-    const chosen = (changed) => change([column, changed]);
+    const chosen = (changed) => change([written, changed]);
     const field = values.length > LISTED ? combo(name, values, value, chosen) : select(name, options, value, chosen);
     const remove = h(
       "button",
@@ -121,6 +135,7 @@ class Compare {
     const titles = { a: groupName(groups.a, labelOf), b: groupName(groups.b, labelOf) };
     const sides = await Promise.all(["a", "b"].map((side) => this.side(side, titles[side], rows[side])));
     return [
+      h("h2", { class: "hidden" }, "Comparison"),
       h(
         "p",
         { class: "count", role: "status" },
@@ -138,8 +153,7 @@ class Compare {
     );
     const distinct = new Set(Array.from(rows, (row) => models.values[row])).size;
     const total = rows.reduce((sum, row) => sum + kernels.values[row], 0);
-    const step = Math.max(1, rows.length / LAYERS_SHOWN);
-    const shown = Array.from({ length: Math.min(rows.length, LAYERS_SHOWN) }, (_, i) => rows[Math.floor(i * step)]);
+    const shown = spread(rows.length, LAYERS_SHOWN).map((place) => rows[place]);
     const strips = shown.map((row) =>
       this.strips.figure(row, { name: layerTitle(layers.values[row]), notes: [sizes.categories[sizes.values[row]]] }),
     );
@@ -154,7 +168,7 @@ class Compare {
       ),
       h("div", { class: "strips" }, strips),
       rows.length > shown.length &&
-        h("p", { class: "note" }, `${shown.length} of ${format(rows.length)} layers, evenly chosen`),
+        h("p", { class: "note" }, `${shown.length} of ${format(rows.length)} layers, spread over all`),
     );
   }
 

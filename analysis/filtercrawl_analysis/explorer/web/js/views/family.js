@@ -36,7 +36,7 @@ export async function familyDistance({ store, state }, id, family) {
     placed.length > 0 && key(placed[0].family),
     plots.length > 0 && h("div", { class: "small-plots family" }, plots),
     others.length > 0 && note(`Without a distance: ${others.join("; ")}.`),
-    h("p", {}, viewLink(state, compareWith(id, "family", family), `Compare its kernels with those of ${family}`)),
+    h("p", {}, viewLink(state, compareWith(id, "family", family), `Compare its kernels with those of the others of ${family}`)),
   );
 }
 
@@ -84,10 +84,11 @@ export function placeInWords({ distance, rank, models }) {
   return `${rounded(distance)}, ${place} of ${format(models)} models`;
 }
 
-function othersInWords({ models, others_median, others_low, others_high, tested_kernels }) {
+export function othersInWords({ distance, models, others_median, others_low, others_high, tested_kernels }) {
   const kernels = `${format(tested_kernels)} kernels a model`;
   if (models === 2) return `${kernels}.`;
-  return `The others: median ${rounded(others_median)}, from ${rounded(others_low)} to ${rounded(others_high)}; ${kernels}.`;
+  const times = others_median > 0 ? ` This one: ${rounded(distance / others_median)} times their median.` : "";
+  return `The others: median ${rounded(others_median)}, from ${rounded(others_low)} to ${rounded(others_high)}; ${kernels}.${times}`;
 }
 
 /** What is said of a row's verdict, in a sentence. */

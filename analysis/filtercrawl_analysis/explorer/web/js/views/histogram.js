@@ -19,7 +19,8 @@ export function histogram(title, groups, groupNames) {
   if (known.some((values) => !values.length)) return null;
   const low = Math.min(...known.map((values) => values[0]));
   const high = Math.max(...known.map((values) => values.at(-1)));
-  const scale = new Scale(low, high, 8, WIDTH - 8);
+  // Of one value that is 0 the scale is that of a share: no measure is below 0.
+  const scale = new Scale(low, low === 0 && high === 0 ? 1 : high, 8, WIDTH - 8);
   const shares = known.map((values) => {
     const bins = new Float64Array(BINS);
     const width = (scale.stop - scale.start) / BINS;

@@ -121,7 +121,7 @@ class ModelView {
   /** A link to the comparison of a model with all layers of its family or architecture; null where that is unknown. */
   groupLink(id, [column, value]) {
     if (value === null) return null;
-    return viewLink(this.state, compareWith(id, column, value), `Compare with ${value}`);
+    return viewLink(this.state, compareWith(id, column, value), `Compare with the others of ${value}`);
   }
 
   summary(layers, stored) {

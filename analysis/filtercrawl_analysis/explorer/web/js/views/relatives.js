@@ -31,7 +31,15 @@ function section(title, content) {
 /** Cells of a row of a drift table. */
 function driftCells(row) {
   const interval = row.low === null ? "unknown" : `${format(row.low)} to ${format(row.high)}`;
-  return [row.kernel, format(row.estimate), interval, format(row.q), row.verdict];
+  return [row.kernel, format(row.estimate), interval, row.q === null ? "unknown" : format(row.q), h("span", {}, verdict(row))];
+}
+
+/** The verdict with what limits it: beside an interval far from 0, "no difference found" must not read as "equal". */
+function verdict({ verdict, note, detectable }) {
+  const limits = [note];
+  if (verdict !== "differs" && Number.isFinite(detectable)) limits.push(`a drift below ${format(detectable)} can be missed`);
+  const said = limits.filter(Boolean).join("; ");
+  return said ? [verdict, h("span", { class: "note" }, ` ${said}`)] : verdict;
 }
 
 /** The models that share weights or an origin with one. */
