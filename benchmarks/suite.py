@@ -50,6 +50,12 @@ SUITE: Final = (
         needs=("ray",),
     ),
     Benchmark(
+        name="crawl",
+        about="crawling local checkpoints against encoding and hashing their weights",
+        quick=("2",),
+        needs=("numba", "safetensors"),
+    ),
+    Benchmark(
         name="loading",
         about="reading layers against `datasets`",
         quick=("4",),

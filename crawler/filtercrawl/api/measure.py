@@ -36,7 +36,8 @@ class Accumulator(Protocol):
         """Receive the next output channels.
 
         Args:
-            weight: float32 `[out, in_channels/groups, *kernel_size]`, on the device of the run.
+            weight: float32 `[out, in_channels/groups, *kernel_size]`, on the device of the run. Its memory is used
+                again after the call.
         """
         ...
 

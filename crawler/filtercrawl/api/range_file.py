@@ -12,6 +12,9 @@ from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 
 from filtercrawl.api.errors import ChangedError, CheckpointError, TruncatedError, UnsafeFileError
 
+# Bytes read at a time: a copy of this size stays in the CPU cache and does not raise peak memory.
+READ_CHUNK_BYTES: Final = 1024 * 1024
+
 
 class RandomAccessFile(Protocol):
     """One file of known size; `read` returns exactly the bytes that were requested, or raises."""
@@ -85,6 +88,37 @@ class SequentialScan(Protocol):
         ...
 
 
+class BufferReader(RandomAccessFile, Protocol):
+    """A file that also reads into memory of the caller, without a copy."""
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill memory with bytes of the file.
+
+        Args:
+            offset: Of the first byte.
+            target: Writable, contiguous bytes.
+
+        Raises:
+            TruncatedError: The file ends before.
+        """
+        ...
+
+
+def read_into(file: RandomAccessFile, offset: int, target: memoryview) -> None:
+    """Fill memory with bytes of a file; where the file has no such way, in copies of at most `READ_CHUNK_BYTES`.
+
+    Raises:
+        TruncatedError: The file ends before.
+    """
+    fill = getattr(file, "read_into", None)  # `isinstance` with a protocol takes as long as reading a small tensor
+    if fill is not None:
+        fill(offset, target)
+        return
+    for start in range(0, len(target), READ_CHUNK_BYTES):
+        piece = target[start : start + READ_CHUNK_BYTES]
+        piece[:] = file.read(offset + start, len(piece))
+
+
 def hint_seeks(file: RandomAccessFile, n_seeks: int, reread: float) -> None:
     """Announce seeks to a file that reads ahead; do nothing for other files. See `SequentialScan.hint_seeks`."""
     if isinstance(file, SequentialScan):
@@ -146,6 +180,11 @@ class FileSlice:
     def read(self, offset: int, length: int) -> bytes:
         check_range(self, offset, length)
         return self._file.read(self._start + offset, length)
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill memory; see `BufferReader`."""
+        check_range(self, offset, len(target))
+        read_into(self._file, self._start + offset, target)
 
     def source_spans(self, start: int, stop: int) -> Iterator[Span]:
         """Yield the same bytes of the whole file."""
@@ -226,6 +265,21 @@ class LocalFile:
             self.bytes_read += len(data)
         return data
 
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill memory; see `BufferReader`."""
+        check_range(self, offset, len(target))
+        filled = 0
+        try:
+            while filled < len(target):
+                read = os.preadv(self._fd, [target[filled:]], offset + filled)
+                if not read:
+                    raise ChangedError(f"{self.name}: was truncated while it was read; run again")
+                filled += read
+        except OSError as error:
+            raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
+        with self._lock:
+            self.bytes_read += filled
+
     @property
     def etag(self) -> str:
         """Version of the file when it was opened; see `file_version`."""
@@ -275,12 +329,17 @@ def relative_path(path: str) -> PurePosixPath:
     return pure
 
 
-_CHUNK: Final = 1024 * 1024
-
-
 def sha256(file: RandomAccessFile) -> str:
-    """Return the SHA-256 of a file in hexadecimal; read 1 MiB at a time."""
+    """Return the SHA-256 of a file in hexadecimal."""
+    return sha256_of_bytes(file, 0, file.size)
+
+
+def sha256_of_bytes(file: RandomAccessFile, start: int, stop: int) -> str:
+    """Return the SHA-256 of bytes of a file in hexadecimal; read `READ_CHUNK_BYTES` at a time."""
     digest = hashlib.sha256()
-    for offset in range(0, file.size, _CHUNK):
-        digest.update(file.read(offset, min(_CHUNK, file.size - offset)))
+    buffer = memoryview(bytearray(min(READ_CHUNK_BYTES, stop - start)))
+    for offset in range(start, stop, READ_CHUNK_BYTES):
+        piece = buffer[: stop - offset]
+        read_into(file, offset, piece)
+        digest.update(piece)
     return digest.hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
+from filtercrawl.api.range_file import READ_CHUNK_BYTES, RandomAccessFile, Span, check_range, read_into
 
 Op = Literal["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 SliceBounds = tuple[tuple[int, int], ...]
@@ -22,8 +22,6 @@ ITEMSIZE = {
     "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
     "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1, "complex64": 8, "complex128": 16, "complex32": 4,
 }  # fmt: skip
-# Bytes read at a time: a copy of this size stays in the CPU cache and does not raise peak memory.
-READ_CHUNK_BYTES = 1024 * 1024
 FLOAT_DTYPES = frozenset(name for name in ITEMSIZE if name.startswith(("float", "bfloat")))
 
 
@@ -90,15 +88,37 @@ class TensorLocation:
             The raw little-endian bytes: uint8 of shape [*box, itemsize], row-major.
         """
         out = np.empty((*(stop - start for start, stop in box), self.itemsize), np.uint8)
-        if out.size:
-            self._gather(box, out)
+        self.read_into(box, out)
         return out
+
+    def read_into(self, box: SliceBounds, out: NDArray[np.uint8]) -> None:
+        """Read a box of the tensor into memory; see `read`.
+
+        Args:
+            box: (start, stop) of each axis, in elements.
+            out: Receives the bytes: uint8 of shape [*box, itemsize], row-major.
+        """
+        if not out.size:
+            return
+        if self._is_row_major(out.shape[:-1]):
+            read_into(self.file, self._offset_of(box), out.reshape(-1).data)
+        else:
+            self._gather(box, out)
+
+    def _is_row_major(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether a box of a shape is stored without gaps and in row-major order."""
+        steps = zip(shape, self.strides, row_major(shape), strict=True)
+        return all(size == 1 or stride == step for size, stride, step in steps)
+
+    def _offset_of(self, box: SliceBounds) -> int:
+        """Return the byte offset of the first element of a box."""
+        first = sum(start * stride for (start, _), stride in zip(box, self.strides, strict=True))
+        return self.offset + first * self.itemsize
 
     def _gather(self, box: SliceBounds, out: NDArray[np.uint8]) -> None:
         wanted, span = math.prod(out.shape[:-1]), self.span(box)
         if wanted == 1 or (span <= 2 * wanted and span * self.itemsize <= READ_CHUNK_BYTES):
-            start = sum(first * stride for (first, _), stride in zip(box, self.strides, strict=True))
-            raw = self.file.read(self.offset + start * self.itemsize, span * self.itemsize)
+            raw = self.file.read(self._offset_of(box), span * self.itemsize)
             strides = (*(stride * self.itemsize for stride in self.strides), 1)
             flat = np.frombuffer(raw, np.uint8)
             out[...] = np.lib.stride_tricks.as_strided(flat, out.shape, strides, writeable=False)

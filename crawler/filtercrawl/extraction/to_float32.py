@@ -44,6 +44,40 @@ def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> tor
     return torch.cat(blocks).contiguous()
 
 
+def to_float32_in(out: NDArray[np.float32], layer: Layer, start: int, stop: int, device: torch.device) -> torch.Tensor:
+    """Read some output channels of a layer into memory; see `to_float32`.
+
+    Args:
+        out: Receives the numbers, row-major, whatever the device.
+        layer: The layer.
+        start: First output channel.
+        stop: End of the output channels, exclusive.
+        device: Device of the result.
+
+    Returns:
+        The weight, as `to_float32` returns it; on the CPU it is a view of `out`.
+    """
+    tensor, shape = layer.tensor, (stop - start, *layer.shape[1:])
+    target = torch.from_numpy(out).view(shape)
+    if tensor.location is None or not is_stored_in_order(layer):
+        weight = to_float32(layer, start, stop, device)
+        target.copy_(weight)
+        return target if device.type == "cpu" else weight
+    bounds: SliceBounds = ((start, stop), *((0, size) for size in layer.shape[1:]))
+    if tensor.location.dtype == "float32":
+        tensor.location.read_into(bounds, out.view(np.uint8).reshape(*shape, 4))
+    else:
+        target.copy_(as_tensor(tensor.location.read(bounds), tensor.location.dtype))
+    return target.to(device)
+
+
+def is_stored_in_order(layer: Layer) -> bool:
+    """Return whether the weight is a stored tensor as it is: nothing is computed, and no axis is moved."""
+    tensor = layer.tensor
+    is_computed = tensor.weight is not None or tensor.quantization is not None or layer.mask is not None
+    return not (is_computed or tensor.negated or layer.stored_transposed)
+
+
 def _read(layer: Layer, bounds: SliceBounds, device: torch.device) -> torch.Tensor:
     """Read a slice of a layer's weight with the axes in the order of the file."""
     tensor = layer.tensor

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,17 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 from filtercrawl.api.errors import ChangedError, CheckpointError, FormatError, TruncatedError, UnsafeFileError
-from filtercrawl.api.range_file import LazyFile, LocalFile, MemoryFile, relative_path
-from filtercrawl.api.tensor import READ_CHUNK_BYTES, SliceBounds, TensorLocation, row_major
+from filtercrawl.api.range_file import (
+    READ_CHUNK_BYTES,
+    FileSlice,
+    LazyFile,
+    LocalFile,
+    MemoryFile,
+    read_into,
+    relative_path,
+    sha256_of_bytes,
+)
+from filtercrawl.api.tensor import SliceBounds, TensorLocation, row_major
 
 
 class Counted(MemoryFile):
@@ -153,3 +164,31 @@ def test_a_path_that_is_taken_stays_inside(path: str) -> None:
         return
     inside = Path("/root/of/checkpoint")
     assert Path(os.path.normpath(inside / taken)).is_relative_to(inside)
+
+
+@given(st.binary(max_size=50), st.integers(-5, 60), st.integers(0, 60))
+def test_memory_is_filled_with_exactly_the_bytes(data: bytes, offset: int, length: int) -> None:
+    """By a file that can read into memory, and by one that only returns bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x"
+        path.write_bytes(b"before" + data)
+        with LocalFile(path) as file:
+            for part in (FileSlice(file, 6, len(data)), MemoryFile(data)):
+                target = bytearray(length)
+                if offset >= 0 and offset + length <= len(data):
+                    read_into(part, offset, memoryview(target))
+                    assert target == data[offset : offset + length]
+                    assert sha256_of_bytes(part, offset, offset + length) == hashlib.sha256(target).hexdigest()
+                elif length:
+                    with pytest.raises(TruncatedError):
+                        read_into(part, offset, memoryview(target))
+
+
+def test_a_file_cut_short_while_memory_is_filled_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(bytes(10))
+    with LocalFile(path) as file:
+        os.truncate(path, 5)
+        with pytest.raises(ChangedError, match="was truncated"):
+            file.read_into(0, memoryview(bytearray(10)))
+        assert file.bytes_read == 0

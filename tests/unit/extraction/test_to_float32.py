@@ -14,7 +14,7 @@ from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import Convolution, Quantization, StoredTensor, TensorLocation
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.layer import Layer
-from filtercrawl.extraction.to_float32 import to_float32
+from filtercrawl.extraction.to_float32 import to_float32, to_float32_in
 
 CPU = torch.device("cpu")
 
@@ -46,6 +46,7 @@ def test_any_part_of_a_transposed_layer(data: st.DataObject) -> None:
     made = to_float32(found, start, stop, CPU)
     assert made.is_contiguous()
     assert np.array_equal(made.numpy(), expected[start:stop])
+    check_in_memory(found, start, stop, made)
 
 
 @settings(max_examples=100, deadline=None)
@@ -61,7 +62,9 @@ def test_codes_become_weights(data: st.DataObject) -> None:
     quantization = Quantization(scale=tuple(map(float, scale)), zero_point=tuple(map(int, zero)), axis=axis)
     start, stop = data.draw(channels(4))
     convolution = Convolution(op="conv2d", groups=1, source="onnx_graph")
-    made = to_float32(layer(codes, kind, quantization=quantization, convolution=convolution), start, stop, CPU)
+    found = layer(codes, kind, quantization=quantization, convolution=convolution)
+    made = to_float32(found, start, stop, CPU)
+    check_in_memory(found, start, stop, made)
     along = [1, 1, 1, 1]
     along[axis] = -1
     expected = (codes.astype("i4") - zero.reshape(along)).astype("f4") * scale.reshape(along)
@@ -79,3 +82,13 @@ def test_parts_join_to_the_whole(dtype: str) -> None:
     (found,) = classify_tensors([stored]).layers
     parts = [to_float32(found, start, stop, CPU) for start, stop in ((0, 3), (3, 4), (4, 7))]
     assert torch.equal(torch.cat(parts), weight.float())
+    for (start, stop), part in zip(((0, 3), (3, 4), (4, 7)), parts, strict=True):
+        check_in_memory(found, start, stop, part)
+
+
+def check_in_memory(found: Layer, start: int, stop: int, expected: torch.Tensor) -> None:
+    """The same numbers in memory of the caller, of which the result is a view."""
+    out = np.full(expected.numel(), np.nan, np.float32)
+    made = to_float32_in(out, found, start, stop, CPU)
+    assert torch.equal(made, expected)
+    assert made.data_ptr() == out.ctypes.data

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from filtercrawl.api.range_file import LocalFile, sha256
+from filtercrawl.dataset.files.atomic import sync_to_disk
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, SCHEMA_VERSION
 from filtercrawl.dataset.schema.layer_row import LayerRow
 
 # One file format for every reader: zstd-1 over byte_stream_split is the best of the layouts measured.
-_WRITER: Final[Mapping[str, Any]] = {
+WRITER_OPTIONS: Final[Mapping[str, Any]] = {
     "compression": "zstd",
     "compression_level": 1,
     "use_dictionary": [name for name in LAYERS.names if name != "weight"],
@@ -62,30 +64,35 @@ def staging(folder: Path, model_id: str) -> Iterator[LayersFileWriter]:
 
 
 class LayersFileWriter:
-    """Collects rows into row groups of one (kernel, depthwise) and hashes what they say."""
+    """Collects rows into row groups of one (kernel, depthwise) and hashes what they say.
+
+    The weights of a row group lie one after another in one buffer: `reserve` returns the memory for the next row, and
+    whoever reads a weight reads it there. The buffer is used again for the next row group.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rows: list[LayerRow] = []
         self._bytes = 0
+        self._buffer = np.empty(0, np.float32)
         self._written = 0
         self._key: tuple[str, int] | None = None
         self.digest = hashlib.sha256(f"filtercrawl layers {SCHEMA_VERSION}\n".encode())
 
     def __enter__(self) -> LayersFileWriter:
-        self._file = self._path.open("wb")
-        self._parquet = pq.ParquetWriter(self._file, LAYERS, **_WRITER)
+        # By its path: pyarrow writes to a file object of Python through copies of all bytes.
+        self._parquet = pq.ParquetWriter(self._path, LAYERS, **WRITER_OPTIONS)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self._flush()
-            self._parquet.close()
-            self._file.flush()
-            os.fsync(self._file.fileno())
         finally:
-            self._file.close()
+            self._parquet.close()
+        sync_to_disk(self._path)
+        # The pool would keep what it took to write a row group.
+        pa.default_memory_pool().release_unused()
 
     def start(self, key: tuple[str, int], upcoming: int) -> int:
         """Begin a layer whose first row has `upcoming` bytes; return the row group of that row."""
@@ -94,10 +101,27 @@ class LayersFileWriter:
         self._key = key
         return self._written
 
-    def add(self, row: LayerRow) -> None:
-        """Add the next row, of the layer that was started last."""
-        if self._rows and self._bytes + row.weight.nbytes > ROW_GROUP_BYTES:
+    def reserve(self, count: int) -> NDArray[np.float32]:
+        """Return the memory of the weight of the next row, of the layer that was started last.
+
+        It keeps what is put there until a row is added and memory is reserved once more.
+
+        Args:
+            count: Numbers of the weight.
+        """
+        if self._rows and self._bytes + 4 * count > ROW_GROUP_BYTES:
             self._flush()
+        used = self._bytes // 4
+        if used + count > len(self._buffer):
+            self._buffer = np.empty(max(count, ROW_GROUP_BYTES // 4), np.float32)
+        return self._buffer[used : used + count]
+
+    def add(self, row: LayerRow) -> None:
+        """Add the next row; a weight that is not in the memory that was reserved last is copied there."""
+        if not np.may_share_memory(row.weight, self._buffer):
+            memory = self.reserve(len(row.weight))
+            memory[:] = row.weight
+            row = replace(row, weight=memory)
         self._rows.append(row)
         self._bytes += row.weight.nbytes
         self.digest.update(json.dumps(_without_weight(row), sort_keys=True).encode() + b"\n")
@@ -113,19 +137,13 @@ class LayersFileWriter:
     def _flush(self) -> None:
         if not self._rows:
             return
-        weights = [row.weight for row in self._rows]
-        others, n_rows = [_without_weight(row) for row in self._rows], len(self._rows)
-        self._rows.clear()
-        ends = np.cumsum([0, *(len(weight) for weight in weights)], dtype=np.int64)
-        numbers = weights[0] if len(weights) == 1 else np.concatenate(weights)
-        weights.clear()
-        weight = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(numbers))
+        ends = np.cumsum([0, *(len(row.weight) for row in self._rows)], dtype=np.int64)
+        weight = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(self._buffer[: ends[-1]]))
+        others = [_without_weight(row) for row in self._rows]
         facts = pa.Table.from_pylist(others, schema=LAYERS.remove(LAYERS.get_field_index("weight")))
         columns = [facts[name].combine_chunks() if name != "weight" else weight for name in LAYERS.names]
-        self._parquet.write_table(pa.Table.from_arrays(columns, schema=LAYERS), row_group_size=n_rows)
-        # Writing takes several times the memory of a row group; the pool would keep it during the next layer.
-        del numbers, weight, columns
-        pa.default_memory_pool().release_unused()
+        self._parquet.write_table(pa.Table.from_arrays(columns, schema=LAYERS), row_group_size=len(others))
+        self._rows.clear()
         self._bytes = 0
         self._written += 1
 

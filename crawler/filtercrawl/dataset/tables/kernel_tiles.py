@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -36,15 +37,20 @@ def encode_png(canvas: NDArray[np.uint8], *, transparent: bool = False) -> bytes
         canvas: Palette entries [height, width].
         transparent: Whether `TRANSPARENT` is among them.
     """
-    steps = np.linspace(0, len(_ANCHORS) - 1, _STEPS)
-    colors = np.stack([np.interp(steps, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=1)
-    others = (*_OTHERS, (128, 128, 128)) if transparent else _OTHERS
-    palette = np.concatenate([np.rint(colors), others]).astype(np.uint8)
     picture = Image.fromarray(canvas)
-    picture.putpalette(palette.tobytes())
+    picture.putpalette(_palette(transparent=transparent))
     file = io.BytesIO()
     picture.save(file, "PNG", **({"transparency": TRANSPARENT} if transparent else {}))
     return file.getvalue()
+
+
+@cache
+def _palette(*, transparent: bool) -> bytes:
+    """Return the colors of the palette, three bytes each."""
+    steps = np.linspace(0, len(_ANCHORS) - 1, _STEPS)
+    colors = np.stack([np.interp(steps, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=1)
+    others = (*_OTHERS, (128, 128, 128)) if transparent else _OTHERS
+    return np.concatenate([np.rint(colors), others]).astype(np.uint8).tobytes()
 
 
 def _codes(kernels: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -58,11 +58,11 @@ def render_layer(values: NDArray[np.float32], kernel_size: Sequence[int]) -> byt
     down, across = height * y + _GAP, width * x + _GAP
     columns = max(1, min(k, (IMAGE_SIZE_PX - _GAP) // across, math.ceil(math.sqrt(k * down / across))))
     lines = max(1, min(math.ceil(k / columns), (IMAGE_SIZE_PX - _GAP) // down))
+    shown = tiles[: lines * columns].repeat(y, 1).repeat(x, 2)
+    cells = np.full((lines * columns, down, across), SEPARATOR, np.uint8)
+    cells[: len(shown), _GAP:, _GAP:] = shown
     canvas = np.full((lines * down + _GAP, columns * across + _GAP), SEPARATOR, np.uint8)
-    for number, tile in enumerate(tiles[: lines * columns]):
-        line, column = divmod(number, columns)
-        top, left = _GAP + line * down, _GAP + column * across
-        canvas[top : top + height * y, left : left + width * x] = tile.repeat(y, 0).repeat(x, 1)
+    canvas[:-_GAP, :-_GAP] = cells.reshape(lines, columns, down, across).swapaxes(1, 2).reshape(lines * down, -1)
     return encode_png(canvas)
 
 

@@ -72,7 +72,8 @@ def copy_layers(
             spans, digest = n_parts(row.shape), row.layer_sha256 or ""
             copied[i] = replace(row, row_group=writer.start(row.convolution_kind, 4 * spans[0][1] * per_channel))
             for part, (start, stop) in enumerate(spans):
-                numbers = stored.read(digest, start * per_channel, stop * per_channel)
+                numbers = writer.reserve((stop - start) * per_channel)
+                numbers[:] = stored.read(digest, start * per_channel, stop * per_channel)
                 sha256 = digest if len(spans) == 1 else hashlib.sha256(little_endian(numbers)).hexdigest()
                 writer.add(layer_part(row, part, start, (stop - start, *row.shape[1:]), sha256, numbers))
     return StagedLayers(**writer.finished(model_id, source)._asdict(), rows=tuple(copied), samples=())

@@ -23,7 +23,7 @@ from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, index_rows, layer_part, little_endian, n_parts
 from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
 from filtercrawl.extraction.layer import Layer
-from filtercrawl.extraction.to_float32 import to_float32
+from filtercrawl.extraction.to_float32 import to_float32_in
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 
 
@@ -99,21 +99,22 @@ class LayerStager:
         """
         spans = n_parts(layer.shape)
 
-        def read(start: int, stop: int) -> torch.Tensor:
+        def read(start: int, stop: int) -> tuple[NDArray[np.float32], torch.Tensor]:
+            numbers = writer.reserve((stop - start) * layer.numel_per_out_channel())
             with timer.stage("fetch"):
-                return to_float32(layer, start, stop, self.device)
+                return numbers, to_float32_in(numbers, layer, start, stop, self.device)
 
         # The hash of a layer is in each of its rows: a layer of one part is read once, a longer one twice.
         only = read(*spans[0]) if len(spans) == 1 else None
 
-        def weights() -> Iterator[tuple[int, torch.Tensor]]:
+        def weights() -> Iterator[tuple[int, NDArray[np.float32], torch.Tensor]]:
             for start, stop in spans:
-                yield start, only if only is not None else read(start, stop)
+                yield start, *(only or read(start, stop))
 
         whole, peak, n_nonfinite = hashlib.sha256(), 0.0, 0
         digests: list[str] = []
-        for _, weight in weights():
-            data = little_endian(weight.cpu().numpy())
+        for _, numbers, weight in weights():
+            data = little_endian(numbers)
             whole.update(data)
             digests.append((whole if len(spans) == 1 else hashlib.sha256(data)).hexdigest())
             largest, bad = extremes(weight)
@@ -130,14 +131,13 @@ class LayerStager:
         running = [measure.start(summary) for measure in self.measures]
         positions = np.asarray(sample_positions(layer_sha256, layer.n_kernels), np.int64)
         sampled: list[NDArray[np.float32]] = []
-        for part, ((start, weight), sha256) in enumerate(zip(weights(), digests, strict=True)):
+        for part, ((start, numbers, weight), sha256) in enumerate(zip(weights(), digests, strict=True)):
             for accumulator in running:
                 accumulator.update(weight)
-            numbers = weight.cpu().contiguous().view(-1, layer.taps).numpy()
             first, last = start * layer.shape[1], (start + len(weight)) * layer.shape[1]
             here = positions[(positions >= first) & (positions < last)]
-            sampled.append(numbers[here - first])
-            writer.add(layer_part(row, part, start, tuple(weight.shape), sha256, numbers.reshape(-1)))
+            sampled.append(numbers.reshape(-1, layer.taps)[here - first])
+            writer.add(layer_part(row, part, start, tuple(weight.shape), sha256, numbers))
         for accumulator in running:
             row = row.with_measures(accumulator.finish())
         sketcher = next((accumulator for accumulator in running if isinstance(accumulator, Sketcher)), None)

@@ -10,16 +10,14 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.tensor import FLOAT_DTYPES, READ_CHUNK_BYTES, StoredTensor, TensorLocation
+from filtercrawl.api.range_file import sha256_of_bytes
+from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor, TensorLocation
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.extraction.classify import ClassifiedTensors
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.state_dict_names import strip_wrappers
-
-_EMPTY: Final = hashlib.sha256().hexdigest()
 
 
 def digest_tensors(
@@ -94,12 +92,7 @@ def _is_stored_as_such(layer: Layer) -> bool:
 
 def _digest(location: TensorLocation) -> str:
     span = location.byte_span
-    if span.start == span.stop:
-        return _EMPTY
-    digest = hashlib.sha256()
-    for start in range(span.start, span.stop, READ_CHUNK_BYTES):
-        digest.update(span.file.read(start, min(READ_CHUNK_BYTES, span.stop - start)))
-    return digest.hexdigest()
+    return sha256_of_bytes(*span)
 
 
 def _steps(location: TensorLocation) -> tuple[int, ...]:
