@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary
-from filtercrawl_analysis.layer_stats.numba_kernels import LayerSums, layer_sums, should_compile
+from filtercrawl_analysis.layer_stats.layer_sums import BinnedBasis, LayerSums
+from filtercrawl_analysis.layer_stats.numba_kernels import layer_sums, should_compile
 from filtercrawl_analysis.numerics.covariance import MAX_TAPS, KernelCovariance
-from filtercrawl_analysis.numerics.scaling import kernels_per_chunk
+from filtercrawl_analysis.numerics.scaling import column_chunks, finite_columns
 
 # The smallest positive float32: every magnitude below it is zero.
 _SMALLEST_FLOAT32: Final = 2.0**-149
@@ -32,6 +31,8 @@ class LayerMoments:
     """
 
     powers = 2
+    # Where subclasses want coefficients of scaled kernels to be counted.
+    binned_basis: BinnedBasis | None = None
 
     def __init__(self, layer: LayerSummary) -> None:
         self.layer = layer
@@ -53,14 +54,24 @@ class LayerMoments:
         if weight.numel() == 0:
             return
         kernels = weight.reshape(-1, self.layer.taps).float()
-        sums = layer_sums(kernels, self._threshold) if should_compile(self.layer, kernels.device) else None
-        if sums is not None:
-            self._add_sums(sums)
-            return
-        for chunk in torch.split(kernels, kernels_per_chunk(self.layer.taps)):
-            self._add_chunk(chunk)
+        is_compiled = should_compile(self.layer, kernels.device)
+        sums = layer_sums(kernels, self._threshold, self.binned_basis) if is_compiled else None
+        if sums is None:
+            self._add_by_passes(kernels)
+        else:
+            self.add_sums(sums)
 
-    def _add_sums(self, sums: LayerSums) -> None:
+    def _add_by_passes(self, kernels: torch.Tensor) -> None:
+        """Add kernels, float32 [k, taps], of which some may not be finite."""
+        for chunk in column_chunks(kernels):
+            finite, peaks, top = finite_columns(chunk)
+            if finite.shape[1] < chunk.shape[1]:
+                self._add_rest(chunk)
+            if len(peaks):
+                self._add_columns(finite, peaks, top)
+
+    def add_sums(self, sums: LayerSums) -> None:
+        """Add finite kernels of at most 1024 taps by their sums."""
         assert self.covariance is not None
         self.n += sums.n
         self.n_dead += sums.n_dead
@@ -70,24 +81,22 @@ class LayerMoments:
         self._power_sums[3] += sums.fourths
         self.covariance.merge(sums.n, sums.mean, sums.scatter)
 
-    def _add_chunk(self, kernels: torch.Tensor) -> None:
+    def _add_rest(self, chunk: torch.Tensor) -> None:
+        """Add the finite weights of kernels that are not finite: they count in the sums over weights alone."""
+        rest = chunk[:, ~chunk.isfinite().all(0)]
+        rest = rest[rest.isfinite()].double()
+        self.norm_l1 += float(rest.abs().sum())
+        self._add_powers(rest)
+
+    def _add_columns(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> None:  # noqa: ARG002 - subclasses
+        """Add finite kernels as columns; the arguments are the result of `finite_columns`."""
+        self.n += len(peaks)
+        self.n_dead += int((peaks < self._threshold).sum())
         wide = kernels.double()
-        norm_l1 = float(wide.abs().sum())
-        self.n_dead += _count_below(kernels, self._threshold)
-        if not math.isfinite(norm_l1):  # NaN propagates into the sum: this one check clears most chunks
-            is_finite = kernels.isfinite().all(1)
-            # Finite weights of kernels that are not finite count in the sums over weights alone.
-            rest = wide[~is_finite]
-            rest = rest[rest.isfinite()]
-            self._add_powers(rest)
-            self.norm_l1 += float(rest.abs().sum())
-            wide = wide[is_finite]
-            norm_l1 = float(wide.abs().sum())
-        self.norm_l1 += norm_l1
-        self.n += len(wide)
+        self.norm_l1 += float(wide.abs().sum())
         self._add_powers(wide.view(-1), in_covariance=self.covariance is not None)
         if self.covariance is not None:
-            self.covariance.update(wide)
+            self.covariance.update(wide.T)
 
     def _add_powers(self, weights: torch.Tensor, *, in_covariance: bool = False) -> None:
         """Add finite weights, float64 [n], to the power sums.
@@ -111,19 +120,3 @@ class LayerMoments:
         total, squares = (0.0, 0.0) if self.covariance is None else self.covariance.power_sums()
         sums = [self._power_sums[0] + total, self._power_sums[1] + squares, *self._power_sums[2:]]
         return [float(self._n_weights), *sums[: self.powers]]
-
-
-def _count_below(kernels: torch.Tensor, threshold: float) -> int:
-    """Count the kernels [k, taps] with every |w| < threshold; a kernel with NaN or an infinity has not."""
-    # Two taps decide most kernels; numpy compares them in a third of torch's time.
-    candidates = np.flatnonzero(
-        _is_below(kernels[:, 0], threshold) & _is_below(kernels[:, kernels.shape[1] // 2], threshold)
-    )
-    if len(candidates) == 0:
-        return 0
-    return int((kernels[torch.from_numpy(candidates).to(kernels.device)].abs().amax(1) < threshold).sum())
-
-
-def _is_below(weights: torch.Tensor, threshold: float) -> NDArray[np.bool_]:
-    mask: NDArray[np.bool_] = np.abs(weights.cpu().numpy()) < threshold
-    return mask

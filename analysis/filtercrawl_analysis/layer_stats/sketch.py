@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -9,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary
+from filtercrawl_analysis.layer_stats.layer_sums import BinnedBasis, LayerSums, ScaledSums
 from filtercrawl_analysis.layer_stats.moments import LayerMoments
 from filtercrawl_analysis.numerics.covariance import KernelCovariance
 from filtercrawl_analysis.numerics.dct import dct
 from filtercrawl_analysis.numerics.dct_basis import BINS, MAX_TAPS, dct_basis, frequencies, histogram_range, radial_bins
-from filtercrawl_analysis.numerics.scaling import column_chunks, finite_columns, scale_kernels
-from filtercrawl_analysis.numerics.streaming import bin_counts
+from filtercrawl_analysis.numerics.scaling import scale_kernels
 
 VERSION: Final = 1
 # Coefficients that are zero but for rounding lie on an edge between bins. Lowering the edges by this fraction of a bin
@@ -45,35 +47,35 @@ class LayerSketch(LayerMoments):
         self._kernel_size = tuple(layer.shape[2:])
         has_basis = layer.taps <= MAX_TAPS
         self._scaled_covariance = KernelCovariance(layer.taps) if has_basis else None
-        self._basis = torch.from_numpy(dct_basis(self._kernel_size)) if has_basis else None
+        self.binned_basis = binned_dct(self._kernel_size) if has_basis else None
         self._histogram: torch.Tensor | None = None
         self._energy: torch.Tensor | None = None
 
-    def update(self, weight: torch.Tensor) -> None:
-        """Add the next output channels, [out, in_channels/groups, *kernel_size], on any device that has float64."""
-        super().update(weight)
-        if weight.numel() == 0:
-            return
-        for chunk in column_chunks(weight.reshape(-1, self.layer.taps)):
-            kernels, peaks, top = finite_columns(chunk)
-            if len(peaks):
-                self.n_zero += int((peaks == 0).sum())
-                self._add_columns(kernels, peaks, top)
+    def add_sums(self, sums: LayerSums) -> None:
+        super().add_sums(sums)
+        if sums.scaled is not None:
+            self.add_scaled_sums(sums.scaled)
+
+    def add_scaled_sums(self, sums: ScaledSums) -> None:
+        """Add finite kernels of at most 49 taps by the sums of what they are when scaled."""
+        assert self._scaled_covariance is not None
+        self.n_zero += sums.n_zero
+        self._scaled_covariance.merge(sums.n, sums.mean, sums.scatter)
+        self._add_counts(torch.from_numpy(sums.histogram))
 
     def _add_columns(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> None:
-        """Add finite kernels as columns; the arguments are the result of `finite_columns`."""
-        if self._basis is not None and self._scaled_covariance is not None:
+        super()._add_columns(kernels, peaks, top)
+        self.n_zero += int((peaks == 0).sum())
+        basis = self.binned_basis
+        if basis is not None and self._scaled_covariance is not None:
             scaled = scale_kernels(kernels, peaks, top).double()
-            self._add_to_histogram(self._basis, scaled)
+            self._add_counts(_counts(basis, scaled))
             self._scaled_covariance.update(scaled.T)
         else:
             energy = dct(kernels.double(), self._kernel_size).square_().sum(1)
             self._energy = energy if self._energy is None else self._energy.add_(energy)
 
-    def _add_to_histogram(self, basis: torch.Tensor, scaled: torch.Tensor) -> None:
-        low, high = histogram_range(self.layer.taps)
-        margin = ROUNDING_MARGIN * (high - low) / BINS
-        counts = bin_counts(basis.to(scaled.device) @ scaled, low - margin, high - margin, BINS)
+    def _add_counts(self, counts: torch.Tensor) -> None:
         self._histogram = counts if self._histogram is None else self._histogram.add_(counts)
 
     def finish(self) -> dict[str, Any]:
@@ -97,7 +99,7 @@ class LayerSketch(LayerMoments):
         }
 
     def _histogram_counts(self) -> list[int] | None:
-        if self._basis is None:
+        if self.binned_basis is None:
             return None
         return [0] * (self.layer.taps * BINS) if self._histogram is None else self._histogram.tolist()
 
@@ -105,9 +107,9 @@ class LayerSketch(LayerMoments):
         bins = radial_bins(self._kernel_size).ravel()
         if self._energy is not None:
             energy: NDArray[np.float64] = self._energy.cpu().numpy()
-        elif self._basis is not None and self.covariance is not None:
+        elif self.binned_basis is not None and self.covariance is not None:
             # With few taps the covariance already holds it: no second pass over the kernels.
-            basis, covariance = self._basis.numpy(), self.covariance
+            basis, covariance = self.binned_basis.rows, self.covariance
             centered_energy = np.maximum(((basis @ covariance.scatter) * basis).sum(1), 0)
             energy = np.empty(self.layer.taps)
             energy[_row_major_indices(self._kernel_size)] = centered_energy + covariance.n * np.square(
@@ -116,6 +118,28 @@ class LayerSketch(LayerMoments):
         else:
             energy = np.zeros(self.layer.taps)
         return np.bincount(bins, energy).astype(np.float64)
+
+
+@cache
+def binned_dct(kernel_size: tuple[int, ...]) -> BinnedBasis:
+    """Return the basis of a kernel size, with the bins of histograms of sketches."""
+    low, high = histogram_range(math.prod(kernel_size))
+    margin = ROUNDING_MARGIN * (high - low) / BINS
+    return BinnedBasis(rows=dct_basis(kernel_size), low=low - margin, high=high - margin, bins=BINS)
+
+
+def _counts(basis: BinnedBasis, scaled: torch.Tensor) -> torch.Tensor:
+    """Count the coefficients of scaled kernels, float64 columns [taps, n]; int64 [taps * bins].
+
+    One product gives the numbers of the bins; rounding leads at most one bin beyond the first and the last.
+    """
+    places, padded = torch.from_numpy(basis.places()).to(scaled.device), basis.bins + 2
+    first = torch.arange(1, len(places) * padded, padded, device=scaled.device)[:, None]
+    bins = torch.addmm(places[:, :1] + first, places[:, 1:], scaled).to(torch.int32)
+    counts = torch.bincount(bins.view(-1), minlength=len(places) * padded).view(-1, padded)
+    counts[:, 1] += counts[:, 0]
+    counts[:, -2] += counts[:, -1]
+    return counts[:, 1:-1].reshape(-1)
 
 
 def _row_major_indices(kernel_size: tuple[int, ...]) -> NDArray[np.intp]:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats import numba_kernels
-from filtercrawl_analysis.layer_stats.moments import LayerMoments
+from filtercrawl_analysis.layer_stats.layer_sums import BinnedBasis
 from filtercrawl_analysis.layer_stats.numba_kernels import MIN_KERNELS, layer_sums, should_compile
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
+from filtercrawl_analysis.numerics.scaling import column_chunks, finite_columns, scale_kernels
+from filtercrawl_analysis.numerics.streaming import bin_counts
 from support.sketch_reference import summary
 
 numba = pytest.importorskip("numba", reason="numba is not installed: there is nothing to compile with")
@@ -31,21 +33,22 @@ def normal(seed: int, *shape: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def moments(weight: Weight, cuts: tuple[int, ...] = ()) -> LayerMoments:
+def moments(weight: Weight, cuts: tuple[int, ...] = ()) -> LayerSketch:
     layer = LayerSketch(summary(weight))
     for part in np.split(weight, sorted(cuts)):
         layer.update(torch.from_numpy(part))
     return layer
 
 
-def by_passes(weight: Weight, cuts: tuple[int, ...] = ()) -> LayerMoments:
+def by_passes(weight: Weight, cuts: tuple[int, ...] = ()) -> LayerSketch:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("filtercrawl_analysis.layer_stats.moments.should_compile", lambda *_: False)
         return moments(weight, cuts)
 
 
-def same(got: LayerMoments, want: LayerMoments) -> None:
+def same(got: LayerSketch, want: LayerSketch) -> None:
     """Counts exactly, sums to 1e-9 of the sum of their magnitudes."""
+    same_scaled(got.finish(), want.finish())
     assert (got.n, got.n_dead, got.power_sums[0]) == (want.n, want.n_dead, want.power_sums[0])
     assert got.norm_l1 == pytest.approx(want.norm_l1, rel=1e-9)
     number, _, squares, _, fourths = want.power_sums
@@ -58,6 +61,17 @@ def same(got: LayerMoments, want: LayerMoments) -> None:
     np.testing.assert_allclose(got.covariance.scatter, want.covariance.scatter, rtol=1e-9, atol=1e-9 * trace)
     margin = 1e-12 * np.abs(want.covariance.mean).max() + 1e-9 * math.sqrt(trace / max(want.n, 1))
     np.testing.assert_allclose(got.covariance.mean, want.covariance.mean, rtol=1e-9, atol=margin)
+
+
+def same_scaled(got: dict[str, Any], want: dict[str, Any]) -> None:
+    """The same bins, but for coefficients within rounding of an edge; sums to 1e-9."""
+    assert got["n_zero"] == want["n_zero"]
+    counts, expected = np.array(got["histogram"]), np.array(want["histogram"])
+    assert counts.sum() == expected.sum() == got["n_finite"] * got["taps"]
+    assert np.abs(counts - expected).sum() <= 2e-6 * expected.sum() + 2
+    scale = max(want["n_finite"], 1)  # no magnitude is above 1
+    np.testing.assert_allclose(got["scaled_mean"], want["scaled_mean"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(got["scaled_scatter"], want["scaled_scatter"], rtol=1e-9, atol=1e-12 * scale)
 
 
 @settings(max_examples=150, deadline=None)
@@ -125,6 +139,26 @@ def test_equal_kernels_have_no_variance(value: float) -> None:
     assert found.covariance is not None
     assert not found.covariance.scatter.any()
     assert found.n_dead == (0 if value else 4900)
+
+
+def test_scaling_rounds_every_magnitude_as_float16_does() -> None:
+    """All finite float16, both signs, halfway points between them, and kernels beyond their range."""
+    halves = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
+    between = (halves[:-1] + halves[1:]) / 2
+    every = np.concatenate([halves, between, np.nextafter(between, np.float32(0)), np.float32([7e4, 1e30, 3e38])])
+    order = np.random.default_rng(0).permutation(np.concatenate([every, -every]))
+    kernels = order[: len(order) // 9 * 9].reshape(-1, 9)
+    basis = BinnedBasis(rows=np.eye(9), low=-1 - 2.0**-12, high=1 + 2.0**-12, bins=2**12 + 1)  # centered on quotients
+    for exponent in (0, -10, -24):
+        part = (kernels * np.float32(2.0**exponent)).astype(np.float32)
+        found = layer_sums(torch.from_numpy(part), 0.0, basis)
+        assert found is not None
+        assert found.scaled is not None
+        columns = [scale_kernels(*finite_columns(chunk)) for chunk in column_chunks(torch.from_numpy(part))]
+        scaled = torch.cat(columns, 1).double()
+        want = bin_counts(scaled.clone(), basis.low, basis.high, basis.bins).reshape(9, -1)
+        assert np.array_equal(found.scaled.histogram, want.numpy().ravel())
+        np.testing.assert_allclose(found.scaled.mean, scaled.mean(1).numpy(), rtol=1e-12, atol=1e-15)
 
 
 def test_nothing_but_nan() -> None:
