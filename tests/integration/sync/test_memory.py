@@ -9,9 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from support.http_server import Answer, Asked, FileServer
 from support.large_checkpoint import generate
+from support.sharded_checkpoint import generate_sharded
 
 # 5 is the size that the project promises; by hand, for it takes a minute.
 GIGABYTES = float(os.environ.get("FILTERCRAWL_TEST_GB", "0.3"))
@@ -89,3 +92,47 @@ def test_a_large_checkpoint_takes_little_memory(tmp_path: Path, far: bool) -> No
     path.unlink()
     assert int(answer[0]) == n_layers
     assert int(answer[1]) < LIMIT + NUMBA + FAR * far
+
+
+# The peak of a sync above what is resident after another one, of a small checkpoint, which imports all that is needed.
+COUNTED = """
+import sys
+from pathlib import Path
+
+import filtercrawl
+
+def memory(what):
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(status[what].split()[0])
+
+zoo, small, dataset, jobs = sys.argv[1:]
+filtercrawl.sync(f"local:{small}", dataset=f"{dataset}.small", device="cpu", progress=False)
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+before = memory("VmRSS")
+report = filtercrawl.sync(f"local:{zoo}", dataset=dataset, device="cpu", jobs=int(jobs), progress=False)
+assert not report.failures, report.failures
+print(report.layers, memory("VmHWM") - before)
+"""
+
+
+def counted(folder: Path, *, jobs: int) -> tuple[int, int]:
+    """Sync the folder `zoo` in a process of its own; return the layers, and the bytes at the peak."""
+    (folder / "small").mkdir()
+    save_file({"conv.weight": torch.ones(128, 64, 3, 3)}, folder / "small/net.safetensors")
+    places = [str(folder / name) for name in ("zoo", "small", "dataset")]
+    command = [sys.executable, "-c", COUNTED, *places, str(jobs)]
+    layers, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return int(layers), int(peak)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
+@pytest.mark.parametrize("seed", [0, 1])
+def test_shards_with_tensors_in_any_order_take_little_memory(tmp_path: Path, seed: int) -> None:
+    """A layer is read when it is written, whatever shard it is in, and wherever there."""
+    (tmp_path / "zoo").mkdir()
+    n_layers = generate_sharded(tmp_path / "zoo", GIGABYTES * 1e9, GIGABYTES * 1e8, seed)
+    layers, peak = counted(tmp_path, jobs=4)
+    assert layers == n_layers
+    assert peak < LIMIT
