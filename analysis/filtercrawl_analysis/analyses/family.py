@@ -35,20 +35,20 @@ from filtercrawl_analysis.statistics.groups.labels import layer_groups, sample_s
 
 TABLE: Final = "family_distance"
 _DISTANCE: Final = (
-    "distance: D (of sketches) between the kernels of a model and the mean distribution of the other models of its "
-    "family, each with the same weight, after all are thinned to one number of kernels (tested_kernels), as small "
-    "samples are far from everything. rank: 1 for the farthest of so many models. others_median, others_low, "
-    "others_high: median and range of the distances of the others, each from the rest. "
+    "distance: D (of sketches) between the kernels of a model and those of the other models of its family, each of "
+    "which has the same weight, after all are thinned to one number of kernels (tested_kernels), as small samples are "
+    "far from everything; the page Analyses of the documentation has the formula. It is not the drift of two groups: "
+    "there large models count more, and empty bins otherwise. rank: 1 for the farthest of so many models. "
+    "others_median, others_low, others_high: median and range of the distances of the others, each from the rest. "
 )
 _ABOUT: Final = (
-    f"{_DISTANCE}p_rank: share of the models that are at least as far, itself counted: the p-value of a model that was "
+    f"{_DISTANCE}times_median: distance over others_median. p_rank: share of the models that are at least as far, itself counted: the p-value of a model that was "
     "chosen beforehand (Vovk, Gammerman and Shafer 2005); of n models none is below 1/n, and some model always has "
     "1/n. p: the probability that one more model of the family is as far, if square roots of distances have an "
     "exponential tail as the upper half of the others shows it (Davison and Smith 1990). q: p after "
     f"Benjamini-Hochberg over the table. verdict: of {MIN_MODELS} models or more, differs where q <= 0.05 and p_rank "
-    "<= 0.05, else no difference found; too little to tell of fewer. drift, floor: D between all kernels of the model "
-    "and the pooled ones of the others, and what equal distributions would give. A tensor that several models share "
-    "counts for the first of them only."
+    "<= 0.05, else no difference found; too little to tell of fewer. A tensor that several models share counts for the "
+    "first of them only."
 )
 _ABOUT_DEPTH: Final = f"{_DISTANCE}Of layers in one tenth of the depth; described, not tested."
 
@@ -65,7 +65,8 @@ def analyze(dataset: DatasetView) -> Result:
         units = layer_groups(layers, ("family", DECILE))
         if len(set(units.labels["model_id"])) < 2:
             continue
-        total = scaled_moments(dataset, layers, units).total()
+        every = select_kernel_size(dataset.index, kernel)  # the components have the weights of `drift_basis`
+        total = scaled_moments(dataset, every, layer_groups(every, ())).total()
         histograms = sketched_histograms(dataset, layers, units, total)
         if histograms is None:
             continue

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from filtercrawl_analysis.plots.family import family_strips, largest_families, strips_height
+from filtercrawl_analysis.run.analyze import analyze
 from support.figure_layout import figure_of, layout_problems
 from support.synthetic_datasets import EDGES, SMOOTH, Net, analysed, net, plant, rows
 
@@ -36,6 +42,40 @@ def test_the_planted_network_differs_from_its_family(dataset: Path) -> None:
     (finding,) = result.findings
     assert "acme/odd" in str(finding)
     assert "1 of 21 models differs" in str(finding)
+
+
+def distance_from_tables(dataset: Path, kernel: str, members: Sequence[str]) -> NDArray[np.float64]:
+    """The formula of docs/analyses.md, from what a dataset publishes; models of equal size are not thinned."""
+    tables = dataset / "analysis/tables"
+    layers = pd.read_parquet(tables / "layer_quality.parquet", columns=["model_id", "layer_sha256", "kernel"])
+    sketches = pd.read_parquet(dataset / "data/sketches", columns=["layer_sha256", "kernel", "histogram"])
+    basis = pd.read_parquet(tables / "drift_basis.parquet")
+    of_size = layers[layers.kernel == kernel].merge(sketches, on=["layer_sha256", "kernel"])
+    histograms = of_size.groupby("model_id").histogram.agg(lambda lists: np.stack(list(lists)).sum(0))
+    w = basis[basis.kernel == kernel].sort_values("component").weight.to_numpy()
+    h = np.stack([histograms[member].reshape(len(w), 70) for member in members])
+    distances = []
+    for i in range(len(h)):
+        distance = 0.0
+        for c in range(len(w)):
+            filled = h[:, c].sum(0) > 0
+            own, others = h[i, c, filled] + 0.5, np.delete(h[:, c], i, 0).sum(0)[filled] + 0.5
+            p, q = own / own.sum(), others / others.sum()
+            distance += w[c] * float(((p - q) * np.log(p / q)).sum())
+        distances.append(distance)
+    return np.array(distances)
+
+
+def test_distances_follow_from_the_published_tables_alone(dataset: Path, tmp_path: Path) -> None:
+    analyzed = tmp_path / "dataset"
+    shutil.copytree(dataset, analyzed)
+    analyze(analyzed, by=("family",), only=["drift", "degeneracy", "family"])
+    published = pd.read_parquet(analyzed / "analysis/tables/family_distance.parquet")
+    members = published[published.family == "smooth"].set_index("model_id")
+    assert (members.kernels == members.tested_kernels).all()
+    expected = distance_from_tables(analyzed, "3x3", list(members.index))
+    np.testing.assert_allclose(members.distance, expected, rtol=1e-9)
+    np.testing.assert_allclose(members.times_median, members.distance / members.others_median, rtol=1e-12)
 
 
 def test_results_depend_on_nothing_but_the_seed(dataset: Path) -> None:

@@ -36,14 +36,17 @@ class FamilyDistances:
 def family_distances(counts: Array, weights: Array, enough: int, random: np.random.Generator) -> FamilyDistances:
     """Return how far each model of a family is from the others.
 
-    The distance of model i is the drift D between its distribution p_i and the mean of those of the other members,
-    each with the same weight,
+    The distance of model i is the drift D between its distribution p_i and that of the other members together, q_i,
+    of which each has the same weight:
 
-        d_i = sum_c w_c (KL(p_ic, q_ic) + KL(q_ic, p_ic))    q_i = sum_{j != i} p_j / (n - 1)
+        d_i = sum_c w_c sum_b (p_icb - q_icb) log(p_icb / q_icb)
+        p_icb = (h_icb + 1/2) / (k + B_c / 2)
+        q_icb = (sum_{j != i} h_jcb + 1/2) / ((n - 1) k + B_c / 2)
 
-    with a pseudo-count in each bin that any member has. A histogram of few kernels is noisier than one of many and so
-    farther from all others. All members are thus thinned to one number of kernels, which follows from sizes alone: if
-    models are exchangeable, so are their distances.
+    with h_j the histograms of the n members, thinned to k kernels each. The sum is over the B_c bins in which any
+    member has a kernel: the pseudo-count is added to those alone, and to the sum of the other members once. A histogram
+    of few kernels is noisier than one of many and so farther from all others. All members are thus thinned to one
+    number of kernels, which follows from sizes alone: if models are exchangeable, so are their distances.
 
     Args:
         counts: Histograms of the models [models, components, bins].

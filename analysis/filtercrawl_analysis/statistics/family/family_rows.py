@@ -10,11 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl_analysis.statistics.components.coefficients import CoefficientHistograms
-from filtercrawl_analysis.statistics.drift.divergence import paired_drift, probabilities
-from filtercrawl_analysis.statistics.drift.floor import expected_drift
 from filtercrawl_analysis.statistics.drift.group_cells import MIN_KERNELS, group_cells
 from filtercrawl_analysis.statistics.drift.inference import Verdict
-from filtercrawl_analysis.statistics.drift.model_histograms import Indices, ModelGroupHistograms
+from filtercrawl_analysis.statistics.drift.model_histograms import ModelGroupHistograms
 from filtercrawl_analysis.statistics.family.distances import FamilyDistances, family_distances
 from filtercrawl_analysis.statistics.family.outlier_test import MIN_MODELS, rank_p_values, tail_p_values
 from filtercrawl_analysis.statistics.groups.labels import LayerGroups, ordered_labels
@@ -31,7 +29,7 @@ FAMILY: Final = pa.schema(
         pa.field("verdict", pa.string()),
         *_PLACE,
         *_OTHERS,
-        *(pa.field(name, pa.float64()) for name in ("p_rank", "p", "q", "drift", "floor")),
+        *(pa.field(name, pa.float64()) for name in ("times_median", "p_rank", "p", "q")),
         pa.field("note", pa.string()),
         *(pa.field(name, pa.int64()) for name in ("layers", "kernels", "tested_kernels")),
     ]
@@ -98,14 +96,12 @@ def family_rows(data: FamilyHistograms) -> Iterator[Row]:
         found = family_distances(cells.counts[members], cells.weights, MIN_MODELS, random)
         places = places_in_family(found)
         n_large = int((cells.kernels[members] >= MIN_KERNELS).sum())
-        drifts = _pooled_drifts(cells, members)
         rows = []
         for position, cell in enumerate(members.tolist()):
             model, kernels = models[cells.model[cell]], int(cells.kernels[cell])
             row: Row = dict.fromkeys(FAMILY.names)
             row |= {"model_id": model, "family": family, "kernel": data.kernel, "kernels": kernels}
             row |= {"layers": layers[family, model], "tested_kernels": found.kernels or None}
-            row |= drifts[position] if kernels >= MIN_KERNELS else {}
             row |= places.get(position) or {"note": _why_no_distance(kernels, n_large, found.kernels)}
             rows.append(row)
         yield from sorted(rows, key=lambda row: (row["rank"] is None, row["rank"], row["model_id"]))
@@ -166,34 +162,19 @@ def places_in_family(found: FamilyDistances) -> dict[int, Row]:
     places = {}
     for i, position in enumerate(found.members.tolist()):
         others = np.delete(distances, i)
+        middle = float(np.median(others))
         places[position] = {
             "distance": float(distances[i]),
             "rank": 1 + int((others > distances[i]).sum()),
             "models": n,
-            "others_median": float(np.median(others)),
+            "others_median": middle,
             "others_low": float(others.min()),
             "others_high": float(others.max()),
+            "times_median": float(distances[i]) / middle if middle > 0 else None,
             "p_rank": float(p_ranks[i]),
             "p": tails[i],
         }
     return places
-
-
-def _pooled_drifts(cells: ModelGroupHistograms, members: Indices) -> list[Row]:
-    """Return D between all kernels of each member and the pooled ones of the others, and its floor."""
-    total = cells.counts[members].sum(0)
-    drifts: list[Row] = []
-    for cell in members:
-        own, others = cells.counts[cell], total - cells.counts[cell]
-        kernels = (float(cells.kernels[cell]), float(others.sum(-1).min()))
-        if min(kernels) < MIN_KERNELS:
-            drifts.append({})
-            continue
-        p, q = (probabilities(counts, cells.bin_width) for counts in (own, others))
-        common = total / total.sum(-1, keepdims=True)
-        floor = expected_drift(common, kernels, cells.weights, cells.bin_width)
-        drifts.append({"drift": float(paired_drift(p, q, cells.weights)), "floor": floor})
-    return drifts
 
 
 def _layers_of(units: LayerGroups) -> dict[tuple[str | None, str | None], int]:
