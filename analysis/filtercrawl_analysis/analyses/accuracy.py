@@ -40,8 +40,8 @@ _MODELS: Final = (
     "Stated metrics, as the source gives them, with the measures of the model's layers of more than one tap. "
     "sparsity: share of dead kernels. variance_entropy (normalized) and orthogonality: medians over layers. "
     "weight_rms: root mean square of the weights. weight_peak: median over layers of the largest magnitude over the "
-    "root mean square. family_drift: drift D from the pooled kernels of the family's other models, in the most frequent "
-    "kernel size that they share."
+    "root mean square. family_drift: drift D from the pooled kernels of the family's other models, in the most "
+    "frequent kernel size that they share."
 )
 
 

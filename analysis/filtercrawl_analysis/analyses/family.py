@@ -42,13 +42,13 @@ _DISTANCE: Final = (
     "others_median, others_low, others_high: median and range of the distances of the others, each from the rest. "
 )
 _ABOUT: Final = (
-    f"{_DISTANCE}times_median: distance over others_median. p_rank: share of the models that are at least as far, itself counted: the p-value of a model that was "
-    "chosen beforehand (Vovk, Gammerman and Shafer 2005); of n models none is below 1/n, and some model always has "
-    "1/n. p: the probability that one more model of the family is as far, if square roots of distances have an "
-    "exponential tail as the upper half of the others shows it (Davison and Smith 1990). q: p after "
-    f"Benjamini-Hochberg over the table. verdict: of {MIN_MODELS} models or more, differs where q <= 0.05 and p_rank "
-    "<= 0.05, else no difference found; too little to tell of fewer. A tensor that several models share counts for the "
-    "first of them only."
+    f"{_DISTANCE}times_median: distance over others_median. p_rank: share of the models that are at least as far, "
+    "itself counted: the p-value of a model that was chosen beforehand (Vovk, Gammerman and Shafer 2005); of n models "
+    "none is below 1/n, and some model always has 1/n. p: the probability that one more model of the family is as far, "
+    "if square roots of distances have an exponential tail as the upper half of the others shows it (Davison and Smith "
+    f"1990). q: p after Benjamini-Hochberg over the table. verdict: of {MIN_MODELS} models or more, differs where q <= "
+    "0.05 and p_rank <= 0.05, else no difference found; too little to tell of fewer. A tensor that several models share "
+    "counts for the first of them only."
 )
 _ABOUT_DEPTH: Final = f"{_DISTANCE}Of layers in one tenth of the depth; described, not tested."
 

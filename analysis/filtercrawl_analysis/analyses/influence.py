@@ -153,10 +153,11 @@ def influence_findings(rows: Sequence[Row]) -> Iterator[Finding]:
             row=0,
             figure="influence_explained_variance",
             estimate=Estimate(
-                label=f"of the variance of {kernel_phrase(first['kernel'])} lies along their first component without "
-                f"{first['model_id']}; {first['value']:.1%} with all models",
-                value=first["without"],
-                percent=True,
+                label=f"percentage points: the change without {first['model_id']} in the share of the variance of "
+                f"{kernel_phrase(first['kernel'])} along their first component, from {first['value']:.1%} to "
+                f"{first['without']:.1%}",
+                value=100 * first["change"],
+                note="no model moves it further",
             ),
         )
     moved = [
@@ -175,7 +176,9 @@ def influence_findings(rows: Sequence[Row]) -> Iterator[Finding]:
             row=position,
             figure="influence_drift",
             estimate=Estimate(
-                label=f"drift D between {pair} without {row['model_id']}; {row['value']:.2g} with all models",
-                value=row["without"],
+                label=f"change without {row['model_id']} of the drift D between {pair}, from {row['value']:.2g} to "
+                f"{row['without']:.2g}",
+                value=row["change"],
+                note="relative to D, no model moves one of these drifts further",
             ),
         )

@@ -29,21 +29,14 @@ def initialization_findings(models: pa.Table, figure: str | None = None) -> Iter
     n_small = sum(row["verdict"] == TOO_SMALL for row in rows)
     told = [*untrained[:MAX_NAMED], *close[:MAX_NAMED]]
     positions = [position for position, _ in told]
-    near = f"{len(close)} {verb(len(close), 'is', 'are')} close to initialization{_names(close)}, " if close else ""
-    models = format_plural(len(rows), "model")
+    n_judged = len(rows) - n_small
     yield Finding(
-        text=f"{len(untrained)} of {models} {verb(len(untrained), 'looks', 'look')} untrained{_names(untrained)}; "
-        f"{near}{n_small} {verb(n_small, 'is', 'are')} too small to judge.",
+        text=_count_sentence(untrained, close, n_judged, n_small),
         table="model_initialization" if told else None,
         row=positions[0] if told else None,
         other_rows=tuple(positions[1:]),
         figure=figure,
-        estimate=Estimate(
-            label=f"{'model looks' if len(untrained) + len(close) == 1 else 'models look'} untrained or close to "
-            "initialization",
-            value=len(untrained) + len(close),
-            note=f"of {models}, a count of all",
-        ),
+        estimate=_count(len(untrained), len(close), n_judged, n_small) if n_judged else None,
     )
     yield from _of_verdict(
         untrained,
@@ -55,6 +48,40 @@ def initialization_findings(models: pa.Table, figure: str | None = None) -> Iter
         _close_sentence,
         "Models close to their initialization, so trained a little, with their judged layers that are",
     )
+
+
+def _count_sentence(untrained: list[tuple[int, Row]], close: list[tuple[int, Row]], n_judged: int, n_small: int) -> str:
+    """Return how many models have each verdict; of a verdict that no model has, nothing is said."""
+    n_models = n_judged + n_small
+    models = format_plural(n_models, "model")
+    if not n_judged:
+        return "The model is too small to judge." if n_models == 1 else f"None of {models} is large enough to judge."
+    parts = []
+    if untrained:
+        n = len(untrained)
+        parts.append(f"{n} of {models} {verb(n, 'looks', 'look')} untrained{_names(untrained)}")
+    if close:
+        n, of_all = len(close), "" if untrained else f" of {models}"
+        parts.append(f"{n}{of_all} {verb(n, 'is', 'are')} close to initialization{_names(close)}")
+    if not parts and n_models == 1:
+        parts.append("The model looks neither untrained nor close to initialization")
+    elif not parts:
+        parts.append(f"None of {models} looks untrained or close to initialization")
+    if n_small:
+        parts.append(f"{n_small} {verb(n_small, 'is', 'are')} too small to judge")
+    return f"{'; '.join(parts)}."
+
+
+def _count(n_untrained: int, n_close: int, n_judged: int, n_small: int) -> Estimate:
+    n = n_untrained + n_close
+    if n_untrained and not n_close:
+        label = f"{verb(n, 'model looks', 'models look')} untrained"
+    elif n_close and not n_untrained:
+        label = f"{verb(n, 'model is', 'models are')} close to initialization"
+    else:
+        label = "models look untrained or close to initialization"
+    small = f"; {n_small} {verb(n_small, 'is', 'are')} too small to judge" if n_small else ""
+    return Estimate(label=label, value=n, note=f"of {format_plural(n_judged, 'model')} that can be judged{small}")
 
 
 def _names(found: list[tuple[int, Row]]) -> str:

@@ -29,7 +29,8 @@ RULE: Final = (
     f"Up to {MAX_FINDINGS} findings, one of each analysis and then a second one: those that have a figure and state a "
     f"number. Those told from chance (q or p at most {SIGNIFICANT}) come first, then those with a 95 % interval, then "
     "the others, each in the order of the analyses. No figure is shown twice. Where there are fewer than "
-    f"{MIN_FINDINGS}, findings without a number or a figure follow."
+    f"{MIN_FINDINGS}, findings without a number or a figure follow. Those that were tested and not told from chance "
+    "come last."
 )
 
 Finding = Mapping[str, Any]
@@ -47,14 +48,14 @@ def choose_findings(analyses: Sequence[Mapping[str, Any]], drawn: frozenset[str]
     strong, weak = (list(_ranked(analyses, drawn, complete=complete)) for complete in (True, False))
     chosen: list[tuple[str, Finding]] = []
     shown: set[str] = set()
-    for name, finding in strong:
+    for name, finding in sorted(strong, key=lambda item: is_null_result(item[1])):
         if len(chosen) < MAX_FINDINGS and finding["figure"] not in shown:
             chosen.append((name, finding))
             shown.add(finding["figure"])
     for name, finding in weak[: max(0, MIN_FINDINGS - len(chosen))]:
         chosen.append((name, finding if finding["figure"] not in shown else {**finding, "figure": None}))
         shown.add(finding["figure"])
-    return chosen
+    return sorted(chosen, key=lambda item: is_null_result(item[1]))
 
 
 def _ranked(
@@ -84,12 +85,24 @@ def _ranked(
 
 
 def strength(finding: Finding) -> int:
-    """Return 0 for a finding that is told from chance, 1 for another one with an interval, 2 for the rest."""
+    """Return 0 for a finding told from chance, 1 for an untested one with an interval, 3 for a null result, else 2."""
     estimate = finding["estimate"] or {}
-    tested = [estimate[name] for name in ("q", "p") if estimate.get(name) is not None]
-    if tested and tested[0] <= SIGNIFICANT:
+    if is_null_result(finding):
+        return 3
+    if _p_value(estimate) is not None:
         return 0
     return 1 if estimate.get("low") is not None and estimate.get("high") is not None else 2
+
+
+def is_null_result(finding: Finding) -> bool:
+    """Whether a finding was tested and not told from chance."""
+    p_value = _p_value(finding["estimate"] or {})
+    return p_value is not None and p_value > SIGNIFICANT
+
+
+def _p_value(estimate: Mapping[str, Any]) -> float | None:
+    """Return the p-value of an estimate, adjusted if it has such a one; None if it was not tested."""
+    return next((estimate[name] for name in ("q", "p") if estimate.get(name) is not None), None)
 
 
 def story_view(
@@ -120,8 +133,8 @@ def story_view(
     }
 
 
-def estimate_view(estimate: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return a number in words: its label, value, interval and test; None without one."""
+def estimate_view(estimate: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a number in words: label, value, interval, test, and whether it is a null result; None without one."""
     if estimate is None:
         return None
     percent = estimate["percent"]
@@ -136,6 +149,7 @@ def estimate_view(estimate: Mapping[str, Any] | None) -> dict[str, str] | None:
         "value": _value(estimate["value"], percent=percent),
         "interval": interval,
         "test": ", ".join(tests),
+        "null": is_null_result({"estimate": estimate}),
     }
 
 

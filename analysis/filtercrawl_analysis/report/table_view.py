@@ -35,6 +35,7 @@ _HEADS: Final = {
     "kernel": "kernel size",
     "drift": "drift D",
     "tested_kernels": "kernels tested",
+    "times_median": "times the others' median",
     "layer_id": "layer",
     "model_id": "model",
     "variance_entropy_norm": "variance entropy, of 1",

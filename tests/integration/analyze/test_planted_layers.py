@@ -116,8 +116,7 @@ def test_untrained_networks_are_named_and_trained_ones_are_not(initialization: R
         "acme/tuned": "close to initialization",
     }
     assert [str(finding) for finding in initialization.findings] == [
-        "2 of 6 models look untrained (acme/torch, acme/keras); 1 is close to initialization (acme/tuned), 0 are too "
-        "small to judge.",
+        "2 of 6 models look untrained (acme/torch, acme/keras); 1 is close to initialization (acme/tuned).",
         "Models that look untrained, with their judged layers that may be draws from one initial distribution: "
         "acme/torch (5 of 5 layers, 100% of the weights, torch default), "
         "acme/keras (3 of 4 layers, 75% of the weights, glorot uniform).",

@@ -38,13 +38,24 @@ def texts(analyses: list[dict[str, Any]], *drawn: str) -> list[str]:
 
 
 def test_findings_told_from_chance_come_first_then_those_with_an_interval() -> None:
-    interval, significant = estimate(low=0.4, high=0.6, q=0.3), estimate(q=0.01)
+    interval, significant = estimate(low=0.4, high=0.6), estimate(q=0.01)
     analyses = [
         {"name": "a", "findings": [finding("counted", "a1", estimate()), finding("second", "a2", significant)]},
         {"name": "b", "findings": [finding("with interval", "b1", interval)]},
         {"name": "c", "findings": [finding("told", "c1", significant), finding("also told", "c2", significant)]},
     ]
     assert texts(analyses, "a1", "a2", "b1", "c1", "c2") == ["second", "told", "with interval", "also told", "counted"]
+
+
+def test_what_is_not_told_from_chance_comes_last() -> None:
+    null = estimate(0.15, low=0.0, high=1.28, q=0.68)
+    analyses = [
+        {"name": "a", "findings": [finding("null", "a1", null), finding("words")]},
+        {"name": "b", "findings": [finding("counted", "b1", estimate())]},
+        {"name": "c", "findings": [finding("told", "c1", estimate(p=0.04))]},
+        {"name": "d", "findings": [finding("interval", "d1", estimate(low=0, high=1))]},
+    ]
+    assert texts(analyses, "a1", "b1", "c1", "d1") == ["told", "interval", "counted", "words", "null"]
 
 
 def test_findings_without_a_number_or_a_drawn_figure_only_fill_up() -> None:
@@ -91,7 +102,8 @@ def test_the_rule_holds_for_any_findings(given_findings: list[list[dict[str, Any
     ],
 )
 def test_numbers_in_words(number: dict[str, Any], value: str, interval: str, test: str) -> None:
-    assert estimate_view(number) == {"label": "of it", "value": value, "interval": interval, "test": test}
+    expected = {"label": "of it", "value": value, "interval": interval, "test": test}
+    assert estimate_view(number) == {**expected, "null": test == "p = 0.5"}
 
 
 def test_a_finding_without_a_number_shows_none() -> None:
