@@ -190,11 +190,13 @@ def _mosaic_figure(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
         if row["layer_sha256"] in samples
     ]
     if shown:
+        broken = any(np.isinf(kernels).any() for *_, kernels in shown)
         yield Figure(
             name="degenerate_kernels",
             title="Kernels of the most degenerate layers",
             caption=f"Up to {KERNELS_PER_LAYER} sampled kernels per layer, each divided by its largest magnitude, or "
-            "in dead layers by that of the layer; negative weights are blue, positive orange.",
+            "in dead layers by that of the layer; negative weights are blue, positive orange"
+            f"{', infinite ones and NaN magenta' if broken else ''}.",
             basis=sample_size(worst),
             table="degenerate_layers",
             draw=partial(kernel_mosaics, layers=shown, columns=KERNELS_PER_LAYER),
@@ -203,9 +205,13 @@ def _mosaic_figure(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
 
 
 def _scaled_for_display(kernels: NDArray[np.float32], row: dict[str, Any]) -> Array:
-    """Scale kernels for display, float64 [k, taps]: by their own largest magnitude, or that of a dead layer."""
-    wide = np.nan_to_num(kernels.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    """Scale kernels for display, float64 [k, taps]: by their own largest magnitude, or that of a dead layer.
+
+    Weights that are not finite, NaN included, are infinity.
+    """
+    finite = np.isfinite(kernels)
+    wide = np.where(finite, kernels, 0).astype(np.float64)
     peaks = np.abs(wide).max(1, keepdims=True)
     top = row["norm_linf"] or 1.0 if row["verdict"] == "dead" else np.where(peaks == 0, 1.0, peaks)
-    scaled: Array = wide / top
+    scaled: Array = np.where(finite, wide / top, np.inf)
     return scaled

@@ -47,8 +47,8 @@ _ABOUT: Final = (
     "none is below 1/n, and some model always has 1/n. p: the probability that one more model of the family is as far, "
     "if square roots of distances have an exponential tail as the upper half of the others shows it (Davison and Smith "
     f"1990). q: p after Benjamini-Hochberg over the table. verdict: of {MIN_MODELS} models or more, differs where q <= "
-    "0.05 and p_rank <= 0.05, else no difference found; too little to tell of fewer. A tensor that several models share "
-    "counts for the first of them only."
+    "0.05 and p_rank <= 0.05, else no difference found; too little to tell of fewer. A tensor that several models "
+    "share counts for the first of them only."
 )
 _ABOUT_DEPTH: Final = f"{_DISTANCE}Of layers in one tenth of the depth; described, not tested."
 

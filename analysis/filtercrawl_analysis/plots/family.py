@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.ticker import LogLocator, NullLocator
 
-from filtercrawl_analysis.plots.names import label, labels
+from filtercrawl_analysis.plots.names import labels
 from filtercrawl_analysis.plots.theme import MAX_MARKS, SMALL, muted
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ def _draw_family(axes: Axes, place: int, rows: Sequence[Row]) -> None:
     if top["verdict"] != "differs":
         axes.plot(farthest, place, "D", color="C1", ms=5.5, fillstyle="none", label="farthest, not told apart")
     at_end = (1, place - 0.2)
+    names = labels([row["model_id"] for row in rows], 40)
     axes.annotate(
-        label(top["model_id"], 40),
+        names[rows.index(top)],
         at_end,
         xycoords=("axes fraction", "data"),
         ha="right",

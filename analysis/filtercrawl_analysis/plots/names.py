@@ -20,23 +20,54 @@ def label(text: object, length: int = 32) -> str:
 
     A character for which the font has no glyph is written as its code point, such as `U+1F680`.
     """
-    return shorten(_drawable("unknown" if text is None else str(text)), length)
+    return shorten(_drawable(text), length)
 
 
 def labels(names: Sequence[object], length: int = 32) -> list[str]:
     """Return the label of each name; of names that differ, no two labels are equal.
 
-    Names that would be shortened to the same label begin where they differ; if that is not enough, they are numbered.
+    Of paths that are too long, the folders are left out that all of these begin with, and then the parts that all end
+    with: `local/files/yolox_nano/model.onnx` is `…/yolox_nano/model.onnx` or `…/yolox_nano/…`. Names that would still
+    be shortened to the same label begin where they differ; if that is not enough, they are numbered.
     """
-    short = [label(name, length) for name in names]
+    short = [shorten(text, length) for text in _distinct_parts(list(map(_drawable, names)), length)]
     for text in sorted({text for text in short if short.count(text) > 1}):
         members = [i for i, other in enumerate(short) if other == text]
-        full = [_drawable(str(names[i])) for i in members]
+        full = [_drawable(names[i]) for i in members]
         start = max(_shared_start(full) - 3, 0)
         tails = ["…" + shorten(name[start:], length - 1) for name in full]
         for number, (i, tail) in enumerate(zip(members, tails, strict=True), 1):
             short[i] = tail if len(set(tails)) == len(tails) else f"{shorten(full[number - 1], length - 4)} #{number}"
     return short
+
+
+def _distinct_parts(names: Sequence[str], length: int) -> list[str]:
+    """Return the names, those of more than `length` characters without the parts of their paths that all of them share.
+
+    At least one part of each name is kept; of a single long name, those at its end that fit, or the last.
+    """
+    long = {name: name.split("/") for name in names if len(name) > length}
+    paths = list(long.values())
+    shortest = min(map(len, paths), default=1)
+    if len(long) == 1:
+        start = next((i for i in range(shortest) if len("/".join(paths[0][i:])) + 2 <= length), shortest - 1)
+        end = 0
+    else:
+        start = _shared_parts(paths, shortest - 1)
+        end = _shared_parts([path[::-1] for path in paths], shortest - 1 - start)
+    return [_within(long[name], start, end, length) if name in long else name for name in names]
+
+
+def _shared_parts(paths: Sequence[Sequence[str]], most: int) -> int:
+    """Return the number of leading parts that all paths have in common, at most `most`."""
+    return next((i for i in range(most) if len({path[i] for path in paths}) > 1), most)
+
+
+def _within(parts: Sequence[str], start: int, end: int, length: int) -> str:
+    """Return a path without its first `start` parts, and if it is too long, without its last `end` parts."""
+    head = "…/" if start else ""
+    whole = head + "/".join(parts[start:])
+    return whole if len(whole) <= length or not end else f"{head}{'/'.join(parts[start:-end])}/…"
 
 
 def _shared_start(lines: Sequence[str]) -> int:
@@ -45,8 +76,9 @@ def _shared_start(lines: Sequence[str]) -> int:
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
-def _drawable(text: str) -> str:
-    """Return text on one line: spaces for control characters, code points for characters without a glyph."""
+def _drawable(name: object) -> str:
+    """Return a name on one line: spaces for control characters, code points for characters without a glyph."""
+    text = "unknown" if name is None else str(name)
     printable = (c if c.isprintable() else " " for c in text if not _is_variation_selector(c))
     drawable = (c if c == " " or ord(c) in _glyphs() else f" U+{ord(c):04X} " for c in printable)
     return " ".join("".join(drawable).split())

@@ -10,7 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.names import label
-from filtercrawl_analysis.plots.theme import MAX_MARKS, SMALL, diverging
+from filtercrawl_analysis.plots.theme import MAX_MARKS, NOT_FINITE, SMALL, diverging
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,6 +82,8 @@ def depth_profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequ
         low, middle, high = (np.array([row[f"{number}_{q}"] for row in known]) for q in ("q1", "median", "q3"))
         panel.fill_between(decile, low, high, alpha=0.25, lw=0, color="C0")
         panel.plot(decile, middle, "o-", color="C0")
+        if panel.get_ylim()[0] < 0 <= low.min(initial=0.0):
+            panel.set_ylim(bottom=0)  # no share is negative, also where all are 0
         panel.set_ylabel(_WORDS.get(number, number.replace("_", " ")))
         panel.grid(visible=True, axis="y")
     axes[-1].set_xticks([2 * i - 0.5 for i in range(6)], [f"{i / 5:g}" for i in range(6)])
@@ -93,14 +95,16 @@ def kernel_mosaics(canvas: Figure, layers: Sequence[tuple[str, tuple[int, ...], 
 
     Args:
         canvas: An empty figure.
-        layers: Title, kernel size and kernels [k, taps] within [-1, 1] of each layer.
+        layers: Title, kernel size and kernels [k, taps] of each layer: within [-1, 1], and infinity for weights that
+            are not finite.
         columns: Kernels per row.
     """
     grid = canvas.subplots(len(layers), 1, squeeze=False)[:, 0]
+    colors = diverging().with_extremes(over=NOT_FINITE)
     for axes, (name, size, kernels) in zip(grid, layers, strict=True):
-        axes.imshow(
-            _tiled(kernels[:columns], size, columns), cmap=diverging(), vmin=-1, vmax=1, interpolation="nearest"
-        )
+        picture = _tiled(kernels[:columns], size, columns)
+        picture[np.isinf(picture)] = 2  # above the range, as imshow leaves out what is infinite
+        axes.imshow(picture, cmap=colors, vmin=-1, vmax=1, interpolation="nearest")
         axes.set_title(label(name, 60), loc="left", fontsize=SMALL)
         axes.set_axis_off()
 

@@ -56,6 +56,8 @@ DARK: Final = Theme(
 
 # Color map of magnitudes: perceptually uniform, and nearly the same for color-blind readers.
 SEQUENTIAL: Final = "cividis"
+# The color of weights that are infinite or NaN, in the explorer as well; no finite weight has it.
+NOT_FINITE: Final = "#ff00ff"
 _BLUE_ORANGE: Final = ("#08406f", "#2f7fb8", "#9cc8e6", "#f4f2ee", "#f3bf8a", "#d9730d", "#7f3a02")
 
 

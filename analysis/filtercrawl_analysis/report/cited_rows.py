@@ -78,6 +78,8 @@ def cited_rows_entry(cited: CitedRows, tables: Mapping[str, ResultTable]) -> dic
 def cited_rows_link(entry: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, str] | None:
     """Return the link to cited rows of results.json and its text; None where the page has no such table.
 
+    The link leads to the table; the script of the page adds the query, which finds the rows, to its address.
+
     Args:
         entry: The cited rows.
         titles: Titles of the tables that the page has, by name.
@@ -87,7 +89,11 @@ def cited_rows_link(entry: Mapping[str, Any], titles: Mapping[str, str]) -> dict
     rows = "rows" if entry["rows"] is None else format_plural(entry["rows"], "row")
     values = ", ".join(shorten(_words(name, value), _VALUE_LENGTH) for name, value in entry["where"].items())
     query = urlencode({"filter": filter_text(entry["where"])})
-    return {"href": f"#table-{entry['table']}?{query}", "text": f"{rows} of “{titles[entry['table']]}”: {values}"}
+    return {
+        "href": f"#table-{entry['table']}",
+        "query": query,
+        "text": f"{rows} of “{titles[entry['table']]}”: {values}",
+    }
 
 
 def _words(name: str, value: Value) -> str:

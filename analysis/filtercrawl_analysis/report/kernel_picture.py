@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from filtercrawl.api.analysis import DatasetView
-from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging
+from filtercrawl_analysis.plots.theme import DARK, LIGHT, NOT_FINITE, Theme, diverging
 
 MAX_MODELS: Final = 6
 LAYERS_PER_MODEL: Final = 4
@@ -39,6 +39,7 @@ class LayerPicture:
         place: Its position among the layers of the model that can be shown, from 1, and their number.
         images: PNG of the kernels for the light and the dark theme: a pixel a weight, a gap of one between kernels.
         size: Width and height of the images in pixels.
+        not_finite: Number of kernels in the images with weights that are infinite or NaN.
     """
 
     model_id: str
@@ -48,6 +49,7 @@ class LayerPicture:
     place: tuple[int, int]
     images: tuple[bytes, bytes]
     size: tuple[int, int]
+    not_finite: int
 
 
 def layer_pictures(dataset: DatasetView) -> list[LayerPicture]:
@@ -100,7 +102,8 @@ def _choose_models(layers: pa.Table) -> list[str]:
 
 
 def _picture(row: dict[str, Any], place: tuple[int, int], kernels: NDArray[np.float32]) -> LayerPicture:
-    grid = kernel_grid(kernels[:KERNELS], row["kernel_size"])
+    shown = kernels[:KERNELS]
+    grid = kernel_grid(shown, row["kernel_size"])
     return LayerPicture(
         model_id=row["model_id"],
         layer=row["layer"],
@@ -109,6 +112,7 @@ def _picture(row: dict[str, Any], place: tuple[int, int], kernels: NDArray[np.fl
         place=place,
         images=(_png(grid, LIGHT), _png(grid, DARK)),
         size=(grid.shape[1], grid.shape[0]),
+        not_finite=int((~np.isfinite(shown)).any(1).sum()),
     )
 
 
@@ -121,23 +125,23 @@ def kernel_grid(kernels: NDArray[np.float32], size: Sequence[int]) -> NDArray[np
 
     Returns:
         float64 [height, width] in [-1, 1]: weights divided by the largest finite magnitude of all. Weights that are not
-        finite are NaN.
+        finite, NaN included, are infinity.
     """
     height, width = size
     rows = -(-len(kernels) // COLUMNS)
     grid = np.full((rows * (height + 1) - 1, COLUMNS * (width + 1) - 1), np.nan)
     for position, kernel in enumerate(kernels):
         top, left = position // COLUMNS * (height + 1), position % COLUMNS * (width + 1)
-        grid[top : top + height, left : left + width] = kernel.reshape(height, width)
-    grid[~np.isfinite(grid)] = np.nan
+        grid[top : top + height, left : left + width] = np.where(np.isfinite(kernel), kernel, np.inf).reshape(size)
     largest = np.nanmax(np.abs(grid), initial=0.0, where=np.isfinite(grid))
     return grid / largest if largest > 0 else grid
 
 
 def _png(grid: NDArray[np.float64], theme: Theme) -> bytes:
-    """Return an image of a grid: zero has the color of the paper's tint, gaps that of the paper."""
+    """Return an image of a grid: zero has the color of the paper's tint, gaps that of the paper, infinity its own."""
     colors = diverging() if theme is LIGHT else LinearSegmentedColormap.from_list("dark", list(_DARK_DIVERGING))
-    image = colors(np.nan_to_num(grid) / 2 + 0.5)[..., :3]
+    image = colors(np.where(np.isfinite(grid), grid, 0) / 2 + 0.5)[..., :3]
+    image[np.isinf(grid)] = to_rgb(NOT_FINITE)
     image[np.isnan(grid)] = to_rgb(theme.paper)
     out = io.BytesIO()
     Image.fromarray((255 * image).round().astype(np.uint8), "RGB").save(out, "png", optimize=True)

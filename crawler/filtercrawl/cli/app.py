@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -25,6 +27,8 @@ _OPTIONS: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
     "rich_markup_mode": None,
 }
+# What Typer raises for any fault of a command line, such as an unknown option. It exports only classes below this one.
+_COMMAND_LINE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 # Characters, more than the first sentence of any help text has.
 _NO_LIMIT: Final = 1000
 
@@ -167,11 +171,28 @@ def log_failure(failure: PluginFailure) -> None:
     logger.warning("plugin %s is left out: %s", failure.plugin, failure.reason)
 
 
+def print_usage_error(error: Any) -> int:
+    """Print what is wrong with a command line in the form of all errors, after Typer's lines on usage.
+
+    Returns:
+        The exit code.
+    """
+    shown = io.StringIO()
+    error.show(shown)
+    typer.echo(re.sub("^Error: ", "error: ", shown.getvalue(), count=1, flags=re.MULTILINE), err=True, nl=False)
+    return int(error.exit_code)
+
+
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     configure_logging()
     try:
-        build(load_plugins(on_error=log_failure))()
+        sys.exit(build(load_plugins(on_error=log_failure))(standalone_mode=False))
+    except _COMMAND_LINE_ERROR as error:
+        sys.exit(print_usage_error(error))
+    except typer.Abort:
+        logger.error("aborted")
+        sys.exit(1)
     except FiltercrawlError as error:
         logger.error("%s", error)
         sys.exit(error.exit_code)

@@ -41,3 +41,16 @@ def test_a_used_up_budget_is_one_line(
     message = capsys.readouterr().err
     assert message.startswith("error: the budget of 0 requests is used up")
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["analyze", "--resamples", "-3"], ["analyze", "--by"], ["analyze", "--no"], ["anal"]]
+)
+def test_a_wrong_command_line_has_the_form_of_other_errors(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["filtercrawl", *words])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")

@@ -26,6 +26,18 @@ def test_names_that_would_be_shortened_alike_begin_where_they_differ() -> None:
     assert labels(names, 20) == ["…xx-first-…yyyyyyyyy", "…xx-second…yyyyyyyyy"]
 
 
+def test_of_long_paths_the_part_that_differs_is_kept() -> None:
+    names = [f"local/files/{name}/model.onnx" for name in ("yolox_nano", "ultraface", "super_resolution_of_images")]
+    assert labels(names, 26) == ["…/yolox_nano/model.onnx", "…/ultraface/model.onnx", "…/super_reso…n_of_images/…"]
+    assert labels([*names[:2], "short"], 40) == [*names[:2], "short"]
+    assert labels([*names[:2], "short"], 20) == ["…/yolox_nano/…", "…/ultraface/…", "short"]
+
+
+def test_of_one_long_path_the_end_is_kept() -> None:
+    assert labels(["local/files/superres/edsr-4-014dd654.th", "timm/x"], 26) == ["…/edsr-4-014dd654.th", "timm/x"]
+    assert labels(["local/files/a", "local/files/b"], 10) == ["…/a", "…/b"]
+
+
 def test_characters_without_a_glyph_are_written_as_code_points() -> None:
     assert label("🚀 rocket\ufe0f") == "U+1F680 rocket"
     assert label("分辨") == "U+5206 U+8FA8"

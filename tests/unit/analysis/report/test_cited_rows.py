@@ -50,7 +50,8 @@ def test_rows_of_a_table_that_is_too_large_for_memory_are_not_counted() -> None:
     entry = cited_rows_entry(cited, {"t": large})
     assert entry == {"table": "t", "where": {"dead": True}, "rows": None}
     assert cited_rows_link(entry, {"t": "Layers"}) == {
-        "href": "#table-t?filter=dead%3Dyes",
+        "href": "#table-t",
+        "query": "filter=dead%3Dyes",
         "text": "rows of “Layers”: dead",
     }
 
@@ -62,7 +63,7 @@ def test_a_link_says_how_many_rows_there_are_and_shortens_long_names() -> None:
     assert link["text"].startswith("1,200 rows of “Layers”: local/xxx")
     assert link["text"].endswith("xxx, n 7")
     assert len(link["text"]) < 80
-    assert name in link["href"].replace("%2F", "/")
+    assert name in link["query"].replace("%2F", "/")
     assert cited_rows_link({"table": "t", "where": {"n": 7}, "rows": 1}, {}) is None
 
 

@@ -6,8 +6,10 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
+from filtercrawl_analysis.plots.theme import NOT_FINITE
 from filtercrawl_analysis.report.kernel_picture import (
     COLUMNS,
     KERNELS,
@@ -40,17 +42,29 @@ def test_a_grid_has_each_kernel_in_its_place() -> None:
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_leave_a_gap_and_do_not_change_the_scale(broken: float) -> None:
+def test_weights_that_are_not_finite_are_marked_and_do_not_change_the_scale(broken: float) -> None:
     values = kernels(4, 9)
     values[1, 4] = broken
     grid = kernel_grid(values, (3, 3))
-    assert np.isnan(grid[1, 5])
-    assert np.nanmax(np.abs(grid)) == pytest.approx(1)
+    assert np.isinf(grid[1, 5])
+    assert np.abs(grid[np.isfinite(grid)]).max() == pytest.approx(1)
+
+
+def test_kernels_that_are_not_finite_have_a_color_of_their_own_and_are_counted() -> None:
+    weight = kernels(16, 9).reshape(4, 4, 3, 3)
+    weight[0, 0] = np.nan
+    weight[1, 1, 2, 2] = np.inf
+    (picture,) = layer_pictures(MemoryView([Layer(model_id="m", weight=weight, facts={"layer": "conv"})]))  # type: ignore[arg-type]
+    color = [round(255 * part) for part in to_rgb(NOT_FINITE)]
+    for image in picture.images:
+        pixels = np.asarray(Image.open(io.BytesIO(image)))
+        assert (pixels == color).all(-1).sum() == 10
+    assert picture.not_finite == 2
 
 
 def test_kernels_of_zeros_and_of_nan_alone_can_be_shown() -> None:
     assert not np.nan_to_num(kernel_grid(np.zeros((4, 9), np.float32), (3, 3))).any()
-    assert np.isnan(kernel_grid(np.full((1, 9), np.nan, np.float32), (3, 3))).all()
+    assert np.isinf(kernel_grid(np.full((1, 9), np.nan, np.float32), (3, 3))[:3, :3]).all()
 
 
 def test_layers_are_spaced_evenly_by_depth_from_the_first_to_the_last() -> None:
