@@ -37,7 +37,9 @@ const openTarget = () => {
   target.scrollIntoView({ block: "start" });
 };
 // Links to rows of a table lead to the table where no script runs.
-for (const link of document.querySelectorAll("a[data-query]")) link.hash += `?${link.dataset.query}`;
+for (const link of document.querySelectorAll("a[data-query]")) {
+  link.setAttribute("href", `${link.getAttribute("href")}?${link.dataset.query}`);
+}
 addEventListener("hashchange", openTarget);
 // A link to where the address leads already changes nothing in it, but its fold may have been closed.
 addEventListener("click", event => {
