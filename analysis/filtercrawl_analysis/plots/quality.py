@@ -10,7 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.names import label
-from filtercrawl_analysis.plots.theme import MAX_MARKS, NOT_FINITE, SMALL, diverging
+from filtercrawl_analysis.plots.theme import MAX_MARKS, NOT_FINITE, SMALL, diverging, start_at_zero
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,8 +82,7 @@ def depth_profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequ
         low, middle, high = (np.array([row[f"{number}_{q}"] for row in known]) for q in ("q1", "median", "q3"))
         panel.fill_between(decile, low, high, alpha=0.25, lw=0, color="C0")
         panel.plot(decile, middle, "o-", color="C0")
-        if panel.get_ylim()[0] < 0 <= low.min(initial=0.0):
-            panel.set_ylim(bottom=0)  # no share is negative, also where all are 0
+        start_at_zero(panel)
         panel.set_ylabel(_WORDS.get(number, number.replace("_", " ")))
         panel.grid(visible=True, axis="y")
     axes[-1].set_xticks([2 * i - 0.5 for i in range(6)], [f"{i / 5:g}" for i in range(6)])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import FuncFormatter
 
 from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.theme import start_at_zero
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ def draw_step_curves(canvas: Figure, curves: Sequence[Row]) -> None:
             low, middle, high = curve["quartiles"]
             axes.plot(curve["steps"], middle, "o-", color=color, lw=1.6, markersize=3, label=label(curve["run_id"], 24))
             axes.fill_between(curve["steps"], low, high, color=color, alpha=0.15, lw=0)
+        start_at_zero(axes)
         axes.set_ylabel(column.replace("_", " "))
     positive = [step for curve in curves for step in curve["steps"] if step > 0]
     for axes in grid.flat:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 
 from filtercrawl_analysis.plots.names import FONT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Smallest type in points. A phone of 390 px shows a figure of the default width, 5.2 inches, in 358 px: 9 px.
 SMALL: Final = 9.5
@@ -64,6 +67,12 @@ _BLUE_ORANGE: Final = ("#08406f", "#2f7fb8", "#9cc8e6", "#f4f2ee", "#f3bf8a", "#
 def diverging() -> Colormap:
     """Return the color map of signed numbers: blue below zero, nearly white there, orange above."""
     return LinearSegmentedColormap.from_list("blue-orange", list(_BLUE_ORANGE))
+
+
+def start_at_zero(axes: Axes) -> None:
+    """Let the vertical axis start at 0 where it would begin below, but no value is negative, as where all are 0."""
+    if axes.get_ylim()[0] < 0 <= axes.dataLim.ymin:
+        axes.set_ylim(bottom=0)
 
 
 def ink() -> str:
