@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from filtercrawl_analysis.statistics.components.coefficients import CoefficientHistograms, CoefficientSpace
-from filtercrawl_analysis.statistics.drift.divergence import paired_drift, probabilities
+from filtercrawl_analysis.statistics.family.distances import FamilyDistances
 from filtercrawl_analysis.statistics.family.family_rows import (
     DEPTH,
     FAMILY,
@@ -17,6 +17,7 @@ from filtercrawl_analysis.statistics.family.family_rows import (
     depth_rows,
     family_rows,
     judged_rows,
+    places_in_family,
 )
 from filtercrawl_analysis.statistics.groups.labels import LayerGroups
 
@@ -91,14 +92,15 @@ def test_the_distances_of_a_row_are_those_of_its_family() -> None:
         assert row["rank"] == 1 + sum(value > row["distance"] for value in others)
 
 
-def test_drift_and_floor_are_those_of_all_kernels_against_the_pooled_others() -> None:
-    data = families([("a", "f", 900), ("b", "f", 300), ("c", "f", 5000)])
-    counts = data.histograms.counts.astype(float)
-    p, q = (probabilities(c, 6 / 70) for c in (counts[0], counts[1] + counts[2]))
-    row = rows_of(data)["a"]
-    assert row["drift"] == pytest.approx(paired_drift(p, q, WEIGHTS))
-    assert 0 < row["floor"] < row["drift"]
+def test_sizes_are_those_of_the_model_and_what_all_are_thinned_to() -> None:
+    row = rows_of(families([("a", "f", 900), ("b", "f", 300), ("c", "f", 5000)]))["a"]
     assert (row["kernels"], row["layers"], row["tested_kernels"]) == (900, 1, 300)
+    assert row["times_median"] == pytest.approx(row["distance"] / row["others_median"])
+
+
+def test_beside_equal_models_there_is_no_number_of_times() -> None:
+    found = FamilyDistances(kernels=100, members=np.arange(3), distances=np.array([0.0, 0.0, 0.3]))
+    assert [place["times_median"] for place in places_in_family(found).values()] == [0.0, 0.0, None]
 
 
 def test_nothing_is_said_of_models_without_enough_kernels_or_others() -> None:
