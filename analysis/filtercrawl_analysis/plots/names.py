@@ -26,9 +26,9 @@ def label(text: object, length: int = 32) -> str:
 def labels(names: Sequence[object], length: int = 32) -> list[str]:
     """Return the label of each name; of names that differ, no two labels are equal.
 
-    Of paths that are too long, the folders are left out that all of these begin with, and then the parts that all end
-    with: `local/files/yolox_nano/model.onnx` is `…/yolox_nano/model.onnx` or `…/yolox_nano/…`. Names that would still
-    be shortened to the same label begin where they differ; if that is not enough, they are numbered.
+    Of paths that are too long, the folders are left out that all of these begin with, and then what lies in a folder of
+    this name alone: `local/files/yolox_nano/model.onnx` is `…/yolox_nano/model.onnx` or `…/yolox_nano/…`. Names that
+    would still be shortened to the same label begin where they differ; if that is not enough, they are numbered.
     """
     short = [shorten(text, length) for text in _distinct_parts(list(map(_drawable, names)), length)]
     for text in sorted({text for text in short if short.count(text) > 1}):
@@ -42,32 +42,30 @@ def labels(names: Sequence[object], length: int = 32) -> list[str]:
 
 
 def _distinct_parts(names: Sequence[str], length: int) -> list[str]:
-    """Return the names, those of more than `length` characters without the parts of their paths that all of them share.
+    """Return the names, those of more than `length` characters without the parts that do not tell them apart.
 
     At least one part of each name is kept; of a single long name, those at its end that fit, or the last.
     """
-    long = {name: name.split("/") for name in names if len(name) > length}
-    paths = list(long.values())
-    shortest = min(map(len, paths), default=1)
-    if len(long) == 1:
-        start = next((i for i in range(shortest) if len("/".join(paths[0][i:])) + 2 <= length), shortest - 1)
-        end = 0
+    paths = {name: name.split("/") for name in names if len(name) > length}
+    most = min(map(len, paths.values()), default=1) - 1
+    if len(paths) == 1:
+        (parts,) = paths.values()
+        start = next((i for i in range(most) if len("/".join(parts[i:])) + 2 <= length), most)
     else:
-        start = _shared_parts(paths, shortest - 1)
-        end = _shared_parts([path[::-1] for path in paths], shortest - 1 - start)
-    return [_within(long[name], start, end, length) if name in long else name for name in names]
+        start = next((i for i in range(most) if len({path[i] for path in paths.values()}) > 1), most)
+    return [_shortest_distinct(name, start, names, length) if name in paths else name for name in names]
 
 
-def _shared_parts(paths: Sequence[Sequence[str]], most: int) -> int:
-    """Return the number of leading parts that all paths have in common, at most `most`."""
-    return next((i for i in range(most) if len({path[i] for path in paths}) > 1), most)
-
-
-def _within(parts: Sequence[str], start: int, end: int, length: int) -> str:
-    """Return a path without its first `start` parts, and if it is too long, without its last `end` parts."""
-    head = "…/" if start else ""
-    whole = head + "/".join(parts[start:])
-    return whole if len(whole) <= length or not end else f"{head}{'/'.join(parts[start:-end])}/…"
+def _shortest_distinct(name: str, start: int, names: Sequence[str], length: int) -> str:
+    """Return a path without its first `start` parts, and if it is too long, without last ones that it can spare."""
+    parts, head = name.split("/"), "…/" if start else ""
+    found = head + "/".join(parts[start:])
+    for end in range(len(parts) - 1, start, -1):
+        folder = "/".join(parts[:end]) + "/"
+        if len(found) <= length or any(other.startswith(folder) for other in names if other != name):
+            break
+        found = f"{head}{'/'.join(parts[start:end])}/…"
+    return found
 
 
 def _shared_start(lines: Sequence[str]) -> int:

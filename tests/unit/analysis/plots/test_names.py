@@ -33,6 +33,11 @@ def test_of_long_paths_the_part_that_differs_is_kept() -> None:
     assert labels([*names[:2], "short"], 20) == ["…/yolox_nano/…", "…/ultraface/…", "short"]
 
 
+def test_a_file_is_named_by_its_folder_where_no_other_lies_in_it() -> None:
+    names = ["local/files/kair-dncnn25/dncnn_25.pth", "local/files/edsr/edsr_baseline_x2.pt", "local/files/edsr/x4.pt"]
+    assert labels(names, 24) == ["…/kair-dncnn25/…", "…/edsr/edsr…seline_x2.pt", names[2]]
+
+
 def test_of_one_long_path_the_end_is_kept() -> None:
     assert labels(["local/files/superres/edsr-4-014dd654.th", "timm/x"], 26) == ["…/edsr-4-014dd654.th", "timm/x"]
     assert labels(["local/files/a", "local/files/b"], 10) == ["…/a", "…/b"]
