@@ -55,12 +55,12 @@ def run(zoo: Path, dataset: Path) -> Cost:
     before = times(dataset)
     used, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     command = [sys.executable, "-m", "filtercrawl", "sync", f"local:{zoo}", "--dataset", str(dataset), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with tempfile.TemporaryFile() as errors, subprocess.Popen(command, stdout=errors, stderr=errors) as process:
         _, status, usage = os.wait4(process.pid, 0)
-        assert process.stderr is not None
-        if status:
-            raise SystemExit(process.stderr.read().decode())
-        process.returncode = 0
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            raise SystemExit(errors.read().decode())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(
         processor_s=after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,

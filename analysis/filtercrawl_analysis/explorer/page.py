@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.load.configs import table_files
 from filtercrawl.load.hub_location import HubLocation
@@ -80,9 +81,11 @@ def readable_files(location: FolderLocation | HubLocation) -> dict[str, int]:
     """Return the Parquet files of a dataset that the page reads, with their sizes, by path.
 
     Raises:
-        DatasetError: There is no dataset, or one without layers.
+        DatasetError: There is no dataset, or one without layers, or one of the older layout.
     """
-    location.index()
+    if not all(is_read(path.relative_to(location.root).as_posix()) for path in location.index()):
+        what = "has the layout of an older version; `filtercrawl migrate` brings a folder to this one"
+        raise DatasetError(f"{location}: {what}")
     if isinstance(location, FolderLocation):
         folders = [location.root / "data" / name for name in _TABLES] + [location.root / "analysis/tables"]
         found = [path for folder in folders for path in folder.glob("*.parquet")]

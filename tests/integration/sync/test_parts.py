@@ -17,10 +17,13 @@ from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.stored_layers import delete_orphans
 from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.tables import preview, table_writer
 from filtercrawl.dataset.tables.export import export
+from filtercrawl.dataset.tables.preview import render_layer
+from filtercrawl.dataset.tables.staged_layers import discard
 from filtercrawl_publish.verification import verify_folder
 from support.dataset_rows import tree
-from support.stored_checkpoints import store, writable_dataset
+from support.stored_checkpoints import stage, store, writable_dataset
 
 PART_ROWS = 8
 FORGET = """
@@ -55,8 +58,16 @@ def some(dataset: WritableDataset, chance: random.Random) -> str:
     return chance.choice([row.model_id for row in dataset.catalog.models()])
 
 
+def put(dataset: WritableDataset, name: str, seed: int) -> None:
+    """Store a checkpoint with its samples."""
+    staged = stage(dataset.folder, f"lab/{name}", seed)
+    dataset.catalog.put_samples(staged.samples)
+    discard(staged)
+    store(dataset, name, seed=seed)
+
+
 def add(dataset: WritableDataset, chance: random.Random) -> None:
-    store(dataset, f"net{chance.randrange(40)}", seed=chance.randrange(12))
+    put(dataset, f"net{chance.randrange(40)}", chance.randrange(12))
 
 
 def release(dataset: WritableDataset, chance: random.Random) -> None:
@@ -173,3 +184,18 @@ def test_the_catalog_reads_no_rows_to_find_out_that_nothing_changed(tmp_path: Pa
             catalog._db.set_trace_callback(seen.append)
             export(tmp_path, catalog)
     assert not [sql for sql in seen if "record" in sql and "changed_" not in sql]
+
+
+def test_pictures_that_are_known_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(preview, "render_layer", lambda *layer: drawn.append(layer) or render_layer(*layer))
+    with writable_dataset(tmp_path) as dataset:
+        put(dataset, "a", 1)
+        written(dataset)
+        first = len(drawn)
+        put(dataset, "b", 2)
+        both = written(dataset)
+        assert (first, len(drawn)) == (1, 2)
+        monkeypatch.setattr(table_writer, "STYLE", "another")
+        assert written(dataset) == both
+        assert len(drawn) == 4

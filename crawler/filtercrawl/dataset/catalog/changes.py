@@ -7,6 +7,7 @@ rows of the others only if it becomes the first of them.
 
 from __future__ import annotations
 
+# ruff: noqa: S608 - statements are put together from constants
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,19 @@ RANK: Final = "release_order(first_release), model_id"
 _LAYER_RANK: Final = f"layers_file IS NULL, {RANK}, position"
 _IS_SHARED: Final = """
     (SELECT count(*) FROM (SELECT 1 FROM layers WHERE layers.layer_sha256 = changed_layers.layer_sha256 LIMIT 2)) = 2
+"""
+# Shared layers whose state may be another one. It is the same where the first of them is in a checkpoint that has not
+# changed, and what changed is behind it and has its kernel size: thousands of networks may have one frozen layer.
+_TO_COMPARE: Final = f"""
+    SELECT layer_sha256 FROM changed_layers LEFT JOIN shared_layers USING (layer_sha256)
+    WHERE {_IS_SHARED} AND (only_kernel IS NULL OR first_model_id IN (SELECT model_id FROM changed_models))
+    UNION
+    SELECT layer_sha256 FROM changed_models CROSS JOIN layers USING (model_id) CROSS JOIN models USING (model_id)
+        CROSS JOIN shared_layers USING (layer_sha256)
+        CROSS JOIN models AS owner ON owner.model_id = first_model_id
+    WHERE json_extract(layers.record, '$.kernel') IS NOT only_kernel OR
+        (models.layers_file IS NULL, release_order(models.first_release), models.model_id, layers.position)
+        < (owner.layers_file IS NULL, release_order(owner.first_release), owner.model_id, first_position)
 """
 
 
@@ -57,19 +71,24 @@ class ChangeTracking:
         self._db.execute(f"{sql} AND layer_sha256 IS NOT NULL", (model_id,))
 
     def _spread_layers(self) -> None:
-        sql = f"""
-            SELECT layer_sha256, layer_id, json_extract(layers.record, '$.kernel'),
+        members = f"""
+            SELECT layer_sha256, model_id, position, layer_id, json_extract(layers.record, '$.kernel'),
                 json_extract(layers.record, '$.taps'), layers_file IS NOT NULL
-            FROM changed_layers JOIN layers USING (layer_sha256) JOIN models USING (model_id)
-            WHERE {_IS_SHARED} ORDER BY layer_sha256, {_LAYER_RANK}
-        """  # noqa: S608 - constants
-        known = "SELECT layer_id, n_sizes, sketched FROM shared_layers WHERE layer_sha256 = ?"
-        for content, members in groupby(self._db.execute(sql).fetchall(), key=lambda row: row[0]):
-            state = _common([row[1:] for row in members])
+            FROM json_each(?) JOIN layers ON layer_sha256 = value JOIN models USING (model_id)
+            ORDER BY layer_sha256, {_LAYER_RANK}
+        """
+        columns = "layer_sha256, first_model_id, first_position, layer_id, only_kernel, n_sizes, sketched"
+        known = f"SELECT {columns} FROM shared_layers WHERE layer_sha256 = ?"
+        asked = [content for (content,) in self._db.execute(_TO_COMPARE)]
+        rows = self._db.execute(members, (json.dumps(asked),)).fetchall() if asked else []
+        for content, layers in groupby(rows, key=lambda row: row[0]):
+            state = (content, *_common([row[1:] for row in layers]))
             if self._db.execute(known, (content,)).fetchone() != state:
-                self._db.execute("INSERT OR REPLACE INTO shared_layers VALUES (?, ?, ?, ?)", (content, *state))
+                self._db.execute(
+                    f"INSERT OR REPLACE INTO shared_layers ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", state
+                )
                 self._mark_with_layer([content])
-        sql = f"SELECT layer_sha256 FROM changed_layers JOIN shared_layers USING (layer_sha256) WHERE NOT {_IS_SHARED}"  # noqa: S608 - constants
+        sql = f"SELECT layer_sha256 FROM changed_layers JOIN shared_layers USING (layer_sha256) WHERE NOT {_IS_SHARED}"
         alone = [content for (content,) in self._db.execute(sql)]
         self._db.executemany("DELETE FROM shared_layers WHERE layer_sha256 = ?", [(content,) for content in alone])
         self._mark_with_layer(alone)
@@ -110,14 +129,24 @@ class ChangeTracking:
         self._db.execute("COMMIT")
 
 
-def _common(members: list[tuple[str, str, int, int]]) -> tuple[Any, ...]:
+def _common(members: list[tuple[str, int, str, str, int, int]]) -> tuple[Any, ...]:
     """Return what layers with the same weights have in common: a row of `shared_layers` without its key.
 
     Args:
-        members: Layer id, kernel size, taps, and whether the layer is stored; the first one first.
+        members: Model id, position, layer id, kernel size, taps, and whether the layer is stored; the first one first.
     """
     sketched: dict[str, str] = {}
-    for layer_id, kernel, _, stored in members:
+    for _, _, layer_id, kernel, _, stored in members:
         if stored:
             sketched.setdefault(kernel, layer_id)
-    return members[0][0], len({taps for _, _, taps, _ in members}), json.dumps(sketched, sort_keys=True)
+    model_id, position, layer_id, kernel, *_ = members[0]
+    sizes = {(kernel, taps) for _, _, _, kernel, taps, _ in members}
+    n_sizes = len({taps for _, taps in sizes})
+    return (
+        model_id,
+        position,
+        layer_id,
+        kernel if len(sizes) == 1 else None,
+        n_sizes,
+        json.dumps(sketched, sort_keys=True),
+    )

@@ -111,4 +111,13 @@ MIGRATIONS: Final = (
         WHERE json_extract(record, '$.run_id') IS NOT NULL;
     CREATE INDEX models_by_layers_file ON models (layers_file) WHERE layers_file IS NOT NULL;
     """,
+    # Of equal layers also where the first of them is; all of them are compared once more.
+    """
+    DROP TABLE shared_layers;
+    CREATE TABLE shared_layers (
+        layer_sha256 TEXT PRIMARY KEY, first_model_id TEXT NOT NULL, first_position INTEGER NOT NULL,
+        layer_id TEXT NOT NULL, only_kernel TEXT, n_sizes INTEGER NOT NULL, sketched TEXT NOT NULL
+    ) WITHOUT ROWID;
+    INSERT OR IGNORE INTO changed_layers SELECT DISTINCT layer_sha256 FROM layers WHERE layer_sha256 IS NOT NULL;
+    """,
 )

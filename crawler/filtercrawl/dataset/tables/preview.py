@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, record_batches
@@ -17,6 +19,9 @@ from filtercrawl.dataset.tables.kernel_tiles import SEPARATOR, encode_png, kerne
 from filtercrawl.dataset.tables.samples import Samples
 
 IMAGE_SIZE_PX: Final = 512
+# To be raised when pictures come to look otherwise: those of another style are drawn again.
+STYLE: Final = "1"
+PictureKey = tuple[str, str]
 
 # Pictures in a batch, and so in a row group: a viewer fetches some hundred kilobytes for its first page.
 _BATCH_ROWS: Final = 200
@@ -26,24 +31,41 @@ _GAP: Final = 3
 _TAPS: Final = 9_216
 
 
-def table(rows: Iterable[IndexRow], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
+def table(
+    rows: Iterable[IndexRow], find: Callable[[str], Samples | None], drawn: Mapping[PictureKey, bytes]
+) -> Iterator[pa.RecordBatch]:
     """Turn rows of `index` into record batches of `preview`.
 
     Args:
         rows: The layers.
         find: Returns the samples of a layer by its `layer_sha256`.
+        drawn: Pictures that need not be drawn again, as `pictures_in` returns them.
     """
     pictures: dict[str, bytes | None] = {}
 
     def shown(row: IndexRow) -> dict[str, Any]:
         content = row.layer_sha256 or ""
+        path = f"{content[:16]}.png"
         if content not in pictures:
             samples = find(content)
-            pictures[content] = render_layer(samples.values, row.kernel_size) if samples else None
+            known = drawn.get((path, row.kernel))
+            pictures[content] = (known or render_layer(samples.values, row.kernel_size)) if samples else None
         data = pictures[content]
-        return {**row.to_arrow(), "picture": None if data is None else {"bytes": data, "path": f"{content[:16]}.png"}}
+        return {**row.to_arrow(), "picture": None if data is None else {"bytes": data, "path": path}}
 
     return record_batches(map(shown, rows), PREVIEW, _BATCH_ROWS, _CUT)
+
+
+def pictures_in(files: Iterable[Path]) -> dict[PictureKey, bytes]:
+    """Return the pictures in files of `preview`, by the name of each and its kernel size."""
+    pictures: dict[PictureKey, bytes] = {}
+    for file in files:
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(columns=["picture", "kernel"]):
+                for picture, kernel in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    if picture is not None:
+                        pictures[picture["path"], kernel] = picture["bytes"]
+    return pictures
 
 
 def render_layer(values: NDArray[np.float32], kernel_size: Sequence[int]) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filtercrawl.dataset.card.counts import FileTotals
@@ -13,9 +13,10 @@ from filtercrawl.dataset.files.staged_tables import StagedTables
 from filtercrawl.dataset.files.table_files import OTHER_FILES, Part, table_of, table_path
 from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.dataset.schema.column import TableRow
-from filtercrawl.dataset.tables import preview
 from filtercrawl.dataset.tables.part_records import ExportRecord, PartPlan, PartRecord, PreviewPlan
 from filtercrawl.dataset.tables.part_writer import write_part
+from filtercrawl.dataset.tables.preview import STYLE, PictureKey, pictures_in
+from filtercrawl.dataset.tables.preview import table as preview_batches
 from filtercrawl.dataset.tables.rows import Rows
 
 
@@ -76,11 +77,12 @@ def write_tables(
         changed: Ids of the checkpoints whose rows have changed.
     """
     kept = {part: record for part, record in before.parts.items() if _are_there(folder, record.tables)}
-    known = before.preview_digest if _has_preview(folder, before) else ""
+    known = _known_preview(folder, before)
     with StagedTables(folder) as staged:
         written = {part: write_part(folder, part, rows, staged) for part in sorted(plan.parts.keys() - kept.keys())}
         chosen = rows.plan_preview(changed, known)
-        previews = tuple(_write_preview(chosen, rows, staged)) if chosen.changed else before.preview
+        drawn = pictures_in(folder / file.path for file in before.preview) if known and chosen.changed else {}
+        previews = tuple(_write_preview(chosen, rows, staged, drawn)) if chosen.changed else before.preview
         unlisted = (*previews, *_write_small(rows, staged))
         parts = {**kept, **written}
         tables = [*unlisted, *(table for record in parts.values() for table in record.tables)]
@@ -93,7 +95,7 @@ def write_tables(
     return WrittenTables(
         parts=parts,
         written=written,
-        preview=chosen,
+        preview=replace(chosen, digest=f"{STYLE}:{chosen.digest}"),
         preview_files=previews,
         unlisted=unlisted,
         obsolete=tuple(path for path in obsolete if path not in removed),
@@ -102,9 +104,11 @@ def write_tables(
     )
 
 
-def _write_preview(plan: PreviewPlan, rows: Rows, staged: StagedTables) -> Iterator[Table]:
+def _write_preview(
+    plan: PreviewPlan, rows: Rows, staged: StagedTables, drawn: Mapping[PictureKey, bytes]
+) -> Iterator[Table]:
     for part, layers in plan.rows.items():
-        content = preview.table(layers, rows.samples)
+        content = preview_batches(layers, rows.samples, drawn)
         if table := staged.write(table_path("preview", part), TABLES["preview"], content):
             yield table
 
@@ -122,9 +126,11 @@ def _write_small(rows: Rows, staged: StagedTables) -> Iterator[Table]:
             yield table
 
 
-def _has_preview(folder: Path, before: ExportRecord) -> bool:
-    has_picture = before.picture is None or (folder / PICTURE).is_file()
-    return has_picture and _are_there(folder, before.preview)
+def _known_preview(folder: Path, before: ExportRecord) -> str:
+    """Return the digest of the layers of `preview` that were written before; empty where that is of no use."""
+    style, _, digest = before.preview_digest.partition(":")
+    is_there = (before.picture is None or (folder / PICTURE).is_file()) and _are_there(folder, before.preview)
+    return digest if is_there and style == STYLE else ""
 
 
 def _are_there(folder: Path, tables: Sequence[Table]) -> bool:

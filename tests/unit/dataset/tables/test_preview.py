@@ -92,7 +92,7 @@ def test_equal_layers_are_drawn_once() -> None:
         asked.append(content)
         return Samples(positions=np.arange(8), values=np.ones((8, 9), np.float32))
 
-    (batch,) = table([row("x"), row("y"), row("z", content=B)], find)
+    (batch,) = table([row("x"), row("y"), row("z", content=B)], find, {})
     assert asked == [A, B]
     assert len({picture["bytes"] for picture in batch["picture"].to_pylist()}) == 1
 
