@@ -19,7 +19,8 @@ from filtercrawl.dataset.tables import sketches
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl_analysis.data.effective_weights import EffectiveLayer, effective_weights
 from filtercrawl_analysis.data.stored_layers import Kernels, StoredLayers
-from filtercrawl_analysis.layer_stats.quality import Quality, SketchedQuality
+from filtercrawl_analysis.layer_stats.layer_quality import SketchedQuality
+from filtercrawl_analysis.layer_stats.quality import Quality
 from filtercrawl_analysis.layer_stats.sketch import VERSION
 
 # Columns of `index` that are computed of effective weights.

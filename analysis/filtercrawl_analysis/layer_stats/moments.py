@@ -36,8 +36,7 @@ class LayerMoments:
 
     def __init__(self, layer: LayerSummary) -> None:
         self.layer = layer
-        # Divided in float32, as numpy divides the maximum of a float32 array.
-        self._threshold = float(np.float32(layer.max_abs) / np.float32(100)) if layer.max_abs else _SMALLEST_FLOAT32
+        self._threshold = dead_threshold(layer.max_abs)
         self.covariance = KernelCovariance(layer.taps) if layer.taps <= MAX_TAPS else None
         self.n = self.n_dead = 0
         self.norm_l1 = 0.0
@@ -120,3 +119,13 @@ class LayerMoments:
         total, squares = (0.0, 0.0) if self.covariance is None else self.covariance.power_sums()
         sums = [self._power_sums[0] + total, self._power_sums[1] + squares, *self._power_sums[2:]]
         return [float(self._n_weights), *sums[: self.powers]]
+
+
+def dead_threshold(max_abs: float) -> float:
+    """Return the magnitude that a weight of a kernel must reach for the kernel not to be dead.
+
+    Args:
+        max_abs: Largest finite magnitude in the layer.
+    """
+    # Divided in float32, as numpy divides the maximum of a float32 array.
+    return float(np.float32(max_abs) / np.float32(100)) if max_abs else _SMALLEST_FLOAT32

@@ -52,6 +52,10 @@ class FilterOrthogonality:
         self._rows[self._n_filled : self._n_filled + len(filters)] = filters
         self._n_filled += len(filters)
 
+    def set(self, value: float | None) -> None:
+        """Set the orthogonality of the whole layer, computed elsewhere."""
+        self._result = value
+
     def value(self) -> float | None:
         """Return the orthogonality of the finite filters; None for fewer than two."""
         return self._result if self._rows is None else orthogonality(self._rows[: self._n_filled])

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
 
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats.layer_sums import BinnedBasis, LayerSums, ScaledSums
@@ -61,7 +62,7 @@ class LayerSketch(LayerMoments):
         assert self._scaled_covariance is not None
         self.n_zero += sums.n_zero
         self._scaled_covariance.merge(sums.n, sums.mean, sums.scatter)
-        self._add_counts(torch.from_numpy(sums.histogram))
+        self._add_counts(from_dlpack(sums.histogram))
 
     def _add_columns(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> None:
         super()._add_columns(kernels, peaks, top)
@@ -101,7 +102,10 @@ class LayerSketch(LayerMoments):
     def _histogram_counts(self) -> list[int] | None:
         if self.binned_basis is None:
             return None
-        return [0] * (self.layer.taps * BINS) if self._histogram is None else self._histogram.tolist()
+        if self._histogram is None:
+            return [0] * (self.layer.taps * BINS)
+        counts: list[int] = np.from_dlpack(self._histogram.cpu()).tolist()
+        return counts
 
     def _radial_energy(self) -> NDArray[np.float64]:
         bins = radial_bins(self._kernel_size).ravel()

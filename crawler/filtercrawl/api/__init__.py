@@ -35,6 +35,7 @@ from filtercrawl.api.errors import (
     UnsupportedError,
 )
 from filtercrawl.api.hookspecs import API_VERSION, Command, hookimpl
+from filtercrawl.api.layer_batch import BatchedLayer, LayerBatch, LayerMeasures, PendingMeasures, SupportsLayerBatch
 from filtercrawl.api.layout import Layout, arrange
 from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.api.range_file import RandomAccessFile
@@ -72,6 +73,7 @@ __all__ = [
     "Accumulator",
     "Analysis",
     "AnalysisOptions",
+    "BatchedLayer",
     "Checkpoint",
     "CheckpointContent",
     "CheckpointError",
@@ -89,11 +91,14 @@ __all__ = [
     "Finding",
     "FollowingNorm",
     "FormatError",
+    "LayerBatch",
+    "LayerMeasures",
     "LayerSummary",
     "Layout",
     "Measure",
     "NetworkError",
     "NotFoundError",
+    "PendingMeasures",
     "Place",
     "PreviousState",
     "Quantization",
@@ -114,6 +119,7 @@ __all__ = [
     "SupportsCanonicalPattern",
     "SupportsCompanionCheck",
     "SupportsCount",
+    "SupportsLayerBatch",
     "SupportsLookup",
     "SupportsSampleInput",
     "SupportsSettings",

@@ -21,7 +21,7 @@ from filtercrawl.load import load_layers, to_tensors
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.effective_counts import effective_counts
 from filtercrawl_analysis.data.effective_statistics import MEASURED
-from filtercrawl_analysis.layer_stats.quality import SketchedQuality
+from filtercrawl_analysis.layer_stats.layer_quality import SketchedQuality
 from support.dataset_rows import MemoryRows, batch_norm_after
 
 NET = (("stem", (8, 3, 7, 7), 1), ("conv", (20, 8, 3, 3), 1), ("dw", (16, 1, 3, 3), 16), ("branch", (20, 8, 3, 3), 1))

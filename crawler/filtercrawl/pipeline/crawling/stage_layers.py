@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from filtercrawl.dataset.tables.staged_layers import StagedLayers, index_rows, l
 from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32_in
+from filtercrawl.pipeline.crawling.device_batches import DeviceBatches
+from filtercrawl.pipeline.crawling.measured_layers import MeasuredLayer, measure_in_batches, write_measured
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 
 
@@ -36,12 +39,14 @@ class LayerStager:
         device: Where weights are converted and measured.
         measures: Measures of each layer.
         cancellation: Ends the work between two layers.
+        in_batches: Whether layers are normalized and measured in batches; None for what suits the device.
     """
 
     staging: Path
     device: torch.device
     measures: tuple[Measure, ...]
     cancellation: CancellationToken = field(default_factory=CancellationToken)
+    in_batches: bool | None = None
 
     def write(
         self, model_id: str, source: str, layers: Iterable[Layer], timer: StageTimer | None = None
@@ -71,12 +76,16 @@ class LayerStager:
         if not emitted:
             return StagedLayers.without_file(rows)
         with staging(self.staging, model_id) as writer:
-            for i in emitted:
+            measured = self._measured([layers[i] for i in emitted], timer)
+            for i, known in zip(emitted, measured, strict=True):
                 self.cancellation.raise_if_cancelled()
                 layer, row = layers[i], rows[i]
                 first_bytes = 4 * n_parts(layer.shape)[0][1] * layer.numel_per_out_channel()
                 row = replace(row, row_group=writer.start(row.convolution_kind, first_bytes))
-                rows[i], picked, sketch = self._write_layer(layer, row, writer, timer)
+                if known is None:
+                    rows[i], picked, sketch = self._write_layer(layer, row, writer, timer)
+                else:
+                    rows[i], picked, sketch = write_measured(layer, row, known, self.measures, writer)
                 samples.append((rows[i].layer_sha256 or "", picked))
                 if sketch is not None:
                     sketches.append(sketch)
@@ -87,6 +96,13 @@ class LayerStager:
             samples=tuple(samples),
             sketches=tuple(sketches),
         )
+
+    def _measured(self, layers: Sequence[Layer], timer: StageTimer) -> Iterable[MeasuredLayer | None]:
+        """Yield the layers that a device normalizes and measures in batches, and None for the others."""
+        # MPS has no float64, and a CPU is faster with blocks that fit its cache.
+        if not (self.device.type == "cuda" if self.in_batches is None else self.in_batches):
+            return itertools.repeat(None, len(layers))
+        return measure_in_batches(layers, DeviceBatches(self.device, self.measures), timer)
 
     def _write_layer(
         self, layer: Layer, row: IndexRow, writer: LayersFileWriter, timer: StageTimer
