@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -200,6 +201,14 @@ def test_a_finding_leads_to_a_row_far_below_those_of_the_page(page: Page, report
     assert shown[:3] == [sanitize(HOSTILE), "license 2", "license 0"]
     assert not {"\u2028", "\u202e"} & set("".join(shown))
     assert page.get_by_text("Rows 701 to 800").is_visible()
+
+
+def test_without_a_script_every_link_within_the_page_leads_somewhere(report: Path) -> None:
+    text = report.read_text()
+    ids = set(re.findall(r'\bid="([^"]+)"', text))
+    links = re.findall(r'\bhref="#([^"]*)"', text)
+    assert "table-layers" in links
+    assert set(links) <= ids
 
 
 @pytest.mark.parametrize(
