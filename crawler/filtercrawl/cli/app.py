@@ -27,8 +27,10 @@ _OPTIONS: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
     "rich_markup_mode": None,
 }
-# What Typer raises for any fault of a command line, such as an unknown option. It exports only classes below this one.
-_COMMAND_LINE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+# What Typer raises for any fault of a command line, such as an unknown option; it exports only classes below this one.
+_COMMAND_LINE_ERROR: Final[type[Exception]] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
 # Characters, more than the first sentence of any help text has.
 _NO_LIMIT: Final = 1000
 
