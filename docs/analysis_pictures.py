@@ -17,6 +17,7 @@ PICTURES = (
     "drift_task_3x3",
     "eigenkernels_task",
     "explained_variance_depth_decile",
+    "family_distance",
     "form_fits_7x7",
     "form_shares_5x5",
     "influence_drift",
