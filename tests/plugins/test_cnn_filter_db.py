@@ -54,7 +54,7 @@ def call(plugins: Plugins, dataset: Path) -> Callable[..., Result]:
 
 
 def table(dataset: Path, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(dataset / "data" / f"{name}.parquet").to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(dataset / "data" / name).to_pylist()
     return rows
 
 

@@ -107,10 +107,11 @@ def test_the_models_of_the_family_are_listed_and_lead_to_their_pages(
 
 def test_a_link_compares_the_model_with_its_family(open_page: PageOpener) -> None:
     page = open_page(model(ODD))
-    page.get_by_role("link", name="Compare its kernels with those of smooth").click()
-    expect(page.locator("#panel-compare").get_by_role("status")).to_have_text("1 layer against 22 layers")
+    page.get_by_role("link", name="Compare its kernels with those of the others of smooth").click()
+    expect(page.locator("#panel-compare").get_by_role("status")).to_have_text("1 layer against 21 layers")
     asked = parse_qs(urlsplit(page.url).query)
-    assert (asked["a"], asked["b"]) == ([urlencode({"model_id": ODD})], ["family=smooth"])
+    others = {"family": "smooth", "model_id!": ODD}
+    assert (asked["a"], asked["b"]) == ([urlencode({"model_id": ODD})], [urlencode(others)])
 
 
 def test_why_a_model_has_no_distance_is_said(open_page: PageOpener) -> None:

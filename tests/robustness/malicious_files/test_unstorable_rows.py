@@ -195,6 +195,12 @@ def test_a_shard_that_cannot_be_looked_up_fails_one_checkpoint(
     check(dataset, run_sync(), "net.index.json", "the file ")
 
 
+def mark_unwritten(db: sqlite3.Connection) -> None:
+    """Take every row for one that is not in the tables, as the migration of an older catalog does."""
+    db.execute("INSERT OR REPLACE INTO changed_models SELECT model_id, NULL FROM models")
+    db.execute("UPDATE facts SET value = '1' WHERE key = 'stale'")
+
+
 def changed(dataset: Path, table: str, model_id: str, change: dict[str, Any]) -> None:
     """Change the record of a row as an older version might have written it, and leave the tables out of date."""
     db = sqlite3.connect(dataset / ".filtercrawl/catalog.sqlite", isolation_level=None)
@@ -204,7 +210,7 @@ def changed(dataset: Path, table: str, model_id: str, change: dict[str, Any]) ->
         f"UPDATE {table} SET record = ? {where.removeprefix(f'FROM {table} ')}",
         (json.dumps(json.loads(text) | change), model_id),
     )
-    db.execute("UPDATE facts SET value = '1' WHERE key = 'stale'")
+    mark_unwritten(db)
     db.close()
 
 
@@ -263,7 +269,7 @@ def test_a_catalog_with_an_unfit_ledger_recovers(zoo: Path, dataset: Path, run_s
     db = sqlite3.connect(dataset / ".filtercrawl/catalog.sqlite", isolation_level=None)
     huge = json.dumps([2**40, 2**70])
     assert db.execute("UPDATE ledger SET shape = ? WHERE tensor = 'w'", (huge,)).rowcount == 1
-    db.execute("UPDATE facts SET value = '1' WHERE key = 'stale'")
+    mark_unwritten(db)
     db.close()
     report = run_sync()
     check(dataset, report, "old.safetensors", words)
