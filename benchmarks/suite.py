@@ -70,7 +70,7 @@ SUITE: Final = (
     Benchmark(
         name="search",
         about="exact search against faiss and the limits of memory and products",
-        quick=("2000000",),
+        quick=("4500000",),
         needs=("faiss-cpu", "numba"),
     ),
     Benchmark(
