@@ -10,10 +10,11 @@ from __future__ import annotations
 # ruff: noqa: S608 - statements are put together from constants
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, Final
+
+from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 
 # Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
 RANK: Final = "release_order(first_release), model_id"
@@ -48,7 +49,7 @@ class ChangeTracking:
 
     def spread_changes(self) -> None:
         """Count those as changed, too, whose rows follow from the ones that changed."""
-        with self._writing():
+        with all_or_nothing(self._db):
             self._db.execute(
                 "INSERT OR IGNORE INTO changed_layers SELECT layer_sha256 FROM changed_models "
                 "JOIN layers USING (model_id) WHERE layer_sha256 IS NOT NULL"
@@ -116,17 +117,6 @@ class ChangeTracking:
                 if file is not None:
                     self._db.execute("INSERT INTO shared_files VALUES (?, ?)", (fingerprint, file))
                 self._db.execute(f"{mark} WHERE fingerprint = ?", (fingerprint,))
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """All or nothing, without a change of the published content."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
 
 def _common(members: list[tuple[str, int, str, str, int, int]]) -> tuple[Any, ...]:

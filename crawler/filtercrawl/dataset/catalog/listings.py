@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
+from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 from filtercrawl.dataset.catalog.encoding import encode_model
 from filtercrawl.dataset.catalog.known_models import batches
 from filtercrawl.dataset.schema.listing_rows import SourceRow
@@ -72,20 +72,20 @@ class Listings:
             offers: Digest by model id; None where the next run has to look at the row.
         """
         sql = "UPDATE listed SET is_present = 1, offer = ? WHERE selector_id = ? AND model_id = ?"
-        with self._unpublished():
+        with all_or_nothing(self._db):
             self._db.executemany(sql, [(digest, selector_id, model_id) for model_id, digest in offers.items()])
 
     def put_seen(self, rows: Iterable[ModelRow]) -> None:
         """Replace rows by what is no reason to publish: the tables have it with their next change."""
         sql = "UPDATE models SET record = ? WHERE model_id = ?"
         for batch in batches(rows):
-            with self._unpublished():
+            with all_or_nothing(self._db):
                 self._db.executemany(sql, [(encode_model(row), row.model_id) for row in batch])
 
     def put_last_seen(self, model_ids: Iterable[str], when: datetime) -> None:
         """Note that checkpoints were seen by a listing that is not complete."""
         sql = "UPDATE models SET record = json_set(record, '$.last_seen', ?) WHERE model_id = ?"
-        with self._unpublished():
+        with all_or_nothing(self._db):
             self._db.executemany(sql, [(when.isoformat(), model_id) for model_id in model_ids])
 
     def put_gone(self, selector_id: str, model_ids: Iterable[str]) -> None:
@@ -95,18 +95,7 @@ class Listings:
             WHERE model_id = ? AND {LAST_LISTED} > coalesce(json_extract(record, '$.last_seen'), '')
         """  # noqa: S608 - constant
         forget = "UPDATE listed SET is_present = 0, offer = NULL WHERE selector_id = ? AND model_id = ?"
-        with self._unpublished():
+        with all_or_nothing(self._db):
             for model_id in model_ids:
                 self._db.execute(keep, (model_id,))
                 self._db.execute(forget, (selector_id, model_id))
-
-    @contextmanager
-    def _unpublished(self) -> Iterator[None]:
-        """All or nothing of what is written inside, which is no reason to write the tables."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")

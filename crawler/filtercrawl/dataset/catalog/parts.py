@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from filtercrawl.dataset.card.counts import DatasetCounts
 from filtercrawl.dataset.card.figures import KernelPicture
+from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 from filtercrawl.dataset.catalog.changes import ChangeTracking
 from filtercrawl.dataset.files.parquet import Table
 from filtercrawl.dataset.files.table_files import Part
@@ -118,7 +119,7 @@ class PartTables(ChangeTracking):
         if record.picture is not None:
             about["picture"] = asdict(record.picture)
         facts = {"layout": plan.layout, "export": json.dumps(about)}
-        with self._writing():
+        with all_or_nothing(self._db):
             for part in self._known_parts():
                 if part not in plan.parts:
                     self._put_part(part, None)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 from filtercrawl.dataset.catalog.changes import RANK, ChangeTracking
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, encode_layer, encode_model, samples_key
 from filtercrawl.dataset.catalog.known_models import KnownModels
@@ -76,14 +77,9 @@ class Catalog(KnownModels, Listings, PreviewLayers, ChangeTracking):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what is written inside; marks the published tables as out of date."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with all_or_nothing(self._db):
             yield
             self.set_meta("stale", "1")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def close(self) -> None:
         self._db.close()
