@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from filtercrawl.api.range_file import LocalFile, MemoryFile, RandomAccessFile
@@ -100,7 +99,7 @@ def weight_of(stored: StoredTensor) -> np.ndarray:
     if stored.weight is not None:
         return stored.weight.read_float32(whole)
     assert stored.location is not None
-    return read_float32(stored.location, whole, stored.quantization, torch.device("cpu")).numpy()
+    return read_float32(stored.location, whole, stored.quantization).numpy()
 
 
 def reference(message: TensorProto, folder: str = "") -> bytes:

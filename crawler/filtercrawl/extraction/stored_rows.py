@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.tensor import TensorLocation
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
+from filtercrawl.extraction.widen import widen
 
 # Stored types that a device widens, with the numpy type of the same size in which they are moved.
 _MOVED_AS: Final[dict[str, type[np.generic]]] = {
@@ -21,6 +22,7 @@ _MOVED_AS: Final[dict[str, type[np.generic]]] = {
     "float8_e5m2": np.uint8, "float8_e4m3fnuz": np.uint8, "float8_e5m2fnuz": np.uint8, "int8": np.int8,
     "uint8": np.uint8,
 }  # fmt: skip
+_LARGEST: Final = float(np.finfo(np.float32).max)
 
 Upload = Callable[[NDArray[Any]], torch.Tensor]
 
@@ -107,7 +109,7 @@ class StoredRows:
             kernels = (kernels - upload(zero_point)) * upload(scale)
         elif not self.form.is_float32:
             stored = getattr(torch, self.form.dtype)
-            kernels = (kernels if kernels.dtype == stored else kernels.view(stored)).float()
+            kernels = widen(kernels if kernels.dtype == stored else kernels.view(stored))
         if self.is_reordered:
             kernels = kernels.index_select(0, upload(self._order()))
         return kernels
@@ -150,8 +152,12 @@ def _is_transposed(layer: Layer) -> bool:
 def _is_moved_as_stored(layer: Layer) -> bool:
     """Return whether the device turns the stored numbers into the weight; else the host does."""
     location, quantization = _location(layer), layer.tensor.quantization
-    on_device = quantization is None or quantization.axis <= 1
-    return location is not None and location.dtype in _MOVED_AS and on_device
+    if location is None or location.dtype not in _MOVED_AS:
+        return False
+    # Scales that are not finite make NaN, whose sign differs between devices.
+    return quantization is None or (
+        quantization.axis <= 1 and all(abs(scale) <= _LARGEST for scale in quantization.scale)
+    )
 
 
 def _stored_channels(layer: Layer) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from filtercrawl.api.tensor import FLOAT_DTYPES, FollowingNorm, StoredTensor
@@ -147,7 +146,7 @@ def read_numbers(tensor: StoredTensor) -> NDArray[np.float32]:
     """Read a small stored tensor, in the order of the file; raises CheckpointError if the file does not hold it."""
     assert tensor.location is not None
     whole = tuple((0, size) for size in tensor.shape)
-    return read_float32(tensor.location, whole, None, torch.device("cpu")).numpy()
+    return read_float32(tensor.location, whole).numpy()
 
 
 def is_graph(layer: Layer) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.range_file import Span
 from filtercrawl.api.tensor import FLOAT_DTYPES, SliceBounds, TensorLocation
+from filtercrawl.extraction.widen import settle_nan
 
 # Smallest and largest code of integer dtypes, also of those that torch has no tensors of.
 INTEGER_RANGES: Final = {
@@ -66,8 +67,11 @@ class LazyTensor(ABC):
         return self.read(tuple((0, size) for size in self.shape))
 
     def read_float32(self, box: SliceBounds) -> NDArray[np.float32]:
-        """Compute a box as float32: half precision is widened, float64 is rounded to nearest."""
-        result: NDArray[np.float32] = self.read(box).float().contiguous().numpy()
+        """Compute a box as float32: half precision is widened, float64 is rounded to nearest.
+
+        NaN is `widen.COMPUTED_NAN`.
+        """
+        result: NDArray[np.float32] = settle_nan(self.read(box).float().contiguous()).numpy()
         return result
 
     def walk(self) -> Iterator[LazyTensor]:
