@@ -31,6 +31,7 @@ class NetworkSettings:
         max_bytes: How many bytes one run may receive, None for no limit.
         cache: The folder for fetched bytes, None for one that is deleted with the run.
         cache_size: How many bytes the cache may hold, None for no limit.
+        local_redirects: Whether redirects of public servers to local addresses are followed.
     """
 
     auth: Mapping[str, str] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class NetworkSettings:
     max_bytes: int | None = None
     cache: Path | None = None
     cache_size: int | None = None
+    local_redirects: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,13 @@ class Settings:
     ] = None
     cache_size: Annotated[Size, Setting("Keep at most this many fetched bytes between runs.")] = 16 * 1024**3
     max_requests: Annotated[Count | None, Setting("Send at most N requests to the network.")] = None
+    local_redirects: Annotated[
+        bool,
+        Setting(
+            "Follow redirects of public servers to addresses of this machine, private networks and cloud metadata.",
+            option=False,
+        ),
+    ] = False
     time_limit: Annotated[Duration | None, Setting("Stop cleanly after this long, for example 5h.")] = None
     prove: Annotated[bool, Setting("Fetch files in full where a sha256 is stated, and check them against it.")] = False
     prune: Annotated[bool, Setting("Remove checkpoints that the sources no longer offer.")] = False
@@ -168,4 +177,5 @@ class Settings:
             max_bytes=self.max_bytes,
             cache=self.cache or cache_home(),
             cache_size=self.cache_size,
+            local_redirects=self.local_redirects,
         )

@@ -44,7 +44,8 @@ class CacheEntry:
     """The bytes of one version of one file, in a folder of its own. Thread-safe, and safe between processes.
 
     A chunk appears under its name when it is complete, and its name has its CRC-32, which is checked when a chunk that
-    another run left is first read. A lock on the folder tells other processes that it is in use.
+    another run left is first read. A lock on the folder tells other processes that it is in use, and
+    only its owner may read it.
 
     Attributes:
         folder: The folder of the chunks.
@@ -59,7 +60,7 @@ class CacheEntry:
         self._memory: OrderedDict[int, bytes] = OrderedDict()  # by start, the least recently used first
         self._lock_fd = -1
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private(folder)
             self._lock_fd = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
             os.utime(folder)  # entries are evicted in this order
@@ -209,14 +210,25 @@ class CacheEntry:
         """Write a file that appears as a whole or not at all."""
         path, scratch = self.folder / name, self.folder / f".{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(data)
+            make_private(self.folder)
+            with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+                file.write(data)
             scratch.replace(path)
         except OSError as error:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
             raise disk_error(self.folder, error) from error
         return path
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder that only its owner may read, or make one such that an earlier version created.
+
+    What was fetched with a token is in the cache, and other users of the machine may not have that access.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 def _list_chunks(folder: Path) -> list[_Chunk]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import weakref
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -16,17 +15,20 @@ import httpx2
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.errors import NetworkError
-from filtercrawl.config import NetworkSettings, proxy
+from filtercrawl.config import NetworkSettings
 from filtercrawl.config.urls import redact_url
+from filtercrawl.transport.connections import ConnectionPools
 from filtercrawl.transport.http_file import FileContext, HttpFile
 from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.log_redaction import redact_http_logs
-from filtercrawl.transport.middleware import MAX_RESPONSE_BYTES, READ_WHOLE, PolicyTransport
+from filtercrawl.transport.middleware import PolicyTransport
 from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.prefetcher import DownloadPools
 from filtercrawl.transport.range_cache import RangeCache
 from filtercrawl.transport.range_fetcher import FetchContext
 from filtercrawl.transport.readahead import ActiveReaders
+from filtercrawl.transport.redirects import SERVER, Server, named_by
+from filtercrawl.transport.response_body import READ_WHOLE
 from filtercrawl.transport.responses import map_http_errors, raise_for_status, validate_url
 from filtercrawl.transport.retry import Clock
 
@@ -63,7 +65,7 @@ class HttpTransport:
         clock = clock or Clock()
         options = options or TransportOptions()
         self._middleware = PolicyTransport(
-            _ProxyTransport(options.max_concurrent), settings, options, cancellation, clock
+            ConnectionPools(options, cancellation), settings, options, cancellation, clock
         )
         self.client: httpx2.Client = _UnclosableClient(
             transport=self._middleware,
@@ -105,12 +107,14 @@ class HttpTransport:
         """Yield the JSON of a page and of all that its `Link: <...>; rel="next"` headers lead to."""
         next_url: str | None = url
         seen = set()
+        server: Server | None = None
         while next_url is not None:
             if next_url in seen:
                 raise NetworkError(f"{redact_url(next_url)}: the pages of this listing link in a circle")
             seen.add(next_url)
-            page, response = self._get(next_url)
+            page, response = self._get(next_url, server)
             yield page
+            server = response.extensions[SERVER]
             match = _NEXT_LINK.search(", ".join(response.headers.get_list("Link")))
             next_url = urljoin(str(response.url), match[1]) if match else None
 
@@ -128,19 +132,15 @@ class HttpTransport:
         self._pools.close()
         self._close_connections()
 
-    def _get(self, url: str) -> tuple[Any, httpx2.Response]:
+    def _get(self, url: str, linked_by: Server | None = None) -> tuple[Any, httpx2.Response]:
         where = redact_url(validate_url(url))
-        body = bytearray()
-        headers, extensions = {"Accept": "application/json"}, {READ_WHOLE: True}
+        headers, extensions = {"Accept": "application/json"}, {READ_WHOLE: True, **named_by(linked_by)}
         with (
             map_http_errors(where),
             self.client.stream("GET", url, headers=headers, extensions=extensions) as response,
         ):
             raise_for_status(response, where)
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > MAX_RESPONSE_BYTES:
-                    raise NetworkError(f"{where}: the response is larger than {MAX_RESPONSE_BYTES} bytes")
+            body = response.read()
         try:
             return json.loads(body), response
         except (ValueError, RecursionError) as error:
@@ -152,23 +152,3 @@ class _UnclosableClient(httpx2.Client):
 
     def close(self) -> None:
         pass
-
-
-class _ProxyTransport(httpx2.BaseTransport):
-    """Connections, opened at the first request, through the proxies that the environment names."""
-
-    def __init__(self, max_concurrent: int) -> None:
-        self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=2 * max_concurrent)
-        self._by_proxy: dict[str | None, httpx2.HTTPTransport] = {}
-        self._lock = threading.Lock()
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        proxy_url = proxy(request.url.scheme, request.url.netloc.decode("ascii"))
-        with self._lock:
-            if proxy_url not in self._by_proxy:
-                self._by_proxy[proxy_url] = httpx2.HTTPTransport(proxy=proxy_url, limits=self._limits)
-        return self._by_proxy[proxy_url].handle_request(request)
-
-    def close(self) -> None:
-        for transport in self._by_proxy.values():
-            transport.close()

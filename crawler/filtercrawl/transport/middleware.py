@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
 
 import httpx2
 
@@ -14,9 +12,12 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import BudgetExhaustedError
 from filtercrawl.config import NetworkSettings, secret
 from filtercrawl.config.urls import apply_mirrors, origin, redact_url
-from filtercrawl.transport.link_estimate import LinkEstimate, LinkMeter
+from filtercrawl.transport.connections import NARROWEST_ZONE
+from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.rate_limit import HostLimiter
+from filtercrawl.transport.redirects import Redirects
+from filtercrawl.transport.response_body import MeteredBody, limit_body, replace_body
 from filtercrawl.transport.responses import (
     TRANSIENT_ERRORS,
     TRANSIENT_STATUS,
@@ -31,17 +32,12 @@ from filtercrawl.transport.retry import Clock, TransientError, WaitBudget, WaitL
 
 logger = logging.getLogger(__name__)
 
-# The largest listing page or description that is read; weights are streamed.
-MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
-# Request extension: read the whole response within the retries, whatever its content type.
-READ_WHOLE: Final = "filtercrawl.read_whole"
-
 
 class PolicyTransport(httpx2.BaseTransport):
     """An httpx2 transport that applies mirrors, credentials, rate limits, retries and budgets. Thread-safe.
 
     JSON responses are read here as a whole, so that a connection that breaks within one is retried like any other
-    failure, for client libraries too that would not do so.
+    failure, for client libraries too that would not do so. Redirects are confined here, whoever follows them.
 
     Attributes:
         requests: Requests sent, retries and redirects included.
@@ -66,6 +62,7 @@ class PolicyTransport(httpx2.BaseTransport):
         self._clock = clock
         self._hosts: dict[str, HostLimiter] = {}
         self._lock = threading.Lock()
+        self._redirects = Redirects(settings)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request, with retries.
@@ -79,7 +76,7 @@ class PolicyTransport(httpx2.BaseTransport):
             BudgetExhaustedError: The budget of requests or bytes is used up.
             UsageError: The token for the origin is not set.
         """
-        request = self._prepare_request(request)
+        asked, request = request, self._prepare_request(request)
         url = redact_url(str(request.url))
         host = self._host(origin(str(request.url)))
         host.check_reachable()
@@ -112,7 +109,9 @@ class PolicyTransport(httpx2.BaseTransport):
             logger.debug("%s: %s; retry in %.1f s", url, describe_failure(error), delay)
 
         try:
-            return policy.run(attempt, retryable=retryable, on_retry=on_retry, waits=waits, clock=self._clock)
+            response = policy.run(attempt, retryable=retryable, on_retry=on_retry, waits=waits, clock=self._clock)
+            self._redirects.record(asked, response, request.url)
+            return response
         except WaitLimitExceededError as error:
             raise RetriesExhaustedError(str(error)) from error
         except (TransientError, *TRANSIENT_ERRORS) as error:
@@ -152,11 +151,11 @@ class PolicyTransport(httpx2.BaseTransport):
             headers.pop("Authorization", None)
             headers["Host"] = httpx2.URL(mirrored).netloc.decode("ascii")
         variable = self._settings.auth.get(origin(mirrored))
-        if variable is not None and "Authorization" not in headers:
+        if variable is not None and "Authorization" not in headers and self._redirects.may_have_token(request):
             headers["Authorization"] = f"Bearer {secret(variable)}"
-        return httpx2.Request(
-            request.method, mirrored, headers=headers, stream=request.stream, extensions=request.extensions
-        )
+        zone = self._redirects.narrowest_zone(request, httpx2.URL(mirrored))
+        extensions = {**request.extensions, NARROWEST_ZONE: zone}
+        return httpx2.Request(request.method, mirrored, headers=headers, stream=request.stream, extensions=extensions)
 
     def _host(self, name: str) -> HostLimiter:
         with self._lock:
@@ -190,11 +189,11 @@ class PolicyTransport(httpx2.BaseTransport):
         )
         host.meter.on_response_start(received - sent, received)
         assert isinstance(response.stream, httpx2.SyncByteStream)
-        body = _MeteredBody(response.stream, host, self._clock, self._count_bytes)
-        metered = _replace_body(response, body)
+        body = MeteredBody(response.stream, host, self._clock, self._count_bytes)
+        metered = replace_body(response, body, decoded=False)
         try:
             host.update_from_headers(request.url.path, response.headers)
-            return _read_whole_body(metered) if _is_small(request, metered) else metered
+            return limit_body(request, metered)
         except BaseException:
             body.close()
             raise
@@ -216,57 +215,3 @@ class PolicyTransport(httpx2.BaseTransport):
     def _count_bytes(self, n: int) -> None:
         with self._lock:
             self.bytes_fetched += n
-
-
-class _MeteredBody(httpx2.SyncByteStream):
-    """A response body that is counted and timed as it arrives, and that frees its connection when it is closed."""
-
-    def __init__(
-        self, stream: httpx2.SyncByteStream, host: HostLimiter, clock: Clock, count: Callable[[int], None]
-    ) -> None:
-        self._stream = stream
-        self._meter: LinkMeter = host.meter
-        self._connections = host.connections
-        self._clock = clock
-        self._count = count
-        self._closed = False
-        self._lock = threading.Lock()
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._stream:
-            self._count(len(chunk))
-            self._meter.on_bytes(len(chunk), self._clock.monotonic())
-            yield chunk
-
-    def close(self) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._meter.on_response_end(self._clock.monotonic())
-        try:
-            self._stream.close()
-        finally:
-            self._connections.release()
-
-
-def _is_small(request: httpx2.Request, response: httpx2.Response) -> bool:
-    if request.method == "HEAD" or response.status_code == 206:
-        return False
-    return READ_WHOLE in request.extensions or response.headers.get("Content-Type", "").startswith("application/json")
-
-
-def _read_whole_body(response: httpx2.Response) -> httpx2.Response:
-    """Return the response with its body in memory, still encoded as it was sent."""
-    body = bytearray()
-    assert isinstance(response.stream, httpx2.SyncByteStream)
-    for chunk in response.stream:
-        body += chunk
-        if len(body) > MAX_RESPONSE_BYTES:
-            raise RetriesExhaustedError(f"the response is larger than {MAX_RESPONSE_BYTES} bytes")
-    response.stream.close()
-    return _replace_body(response, httpx2.ByteStream(bytes(body)))
-
-
-def _replace_body(response: httpx2.Response, body: httpx2.SyncByteStream) -> httpx2.Response:
-    return httpx2.Response(response.status_code, headers=response.headers, stream=body, extensions=response.extensions)

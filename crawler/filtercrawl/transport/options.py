@@ -17,6 +17,9 @@ class TransportOptions:
         retry: Attempts and delays of one request.
         connect_timeout: Seconds to open a connection.
         read_timeout: Longest silence within a response, in seconds.
+        min_rate: Bytes a second that a response must bring, averaged over `rate_window` seconds of waiting for it: a
+            server that sends a byte now and then would otherwise hold a run up forever.
+        rate_window: See `min_rate`.
         pool_timeout: Longest wait for a free connection to a host, in seconds.
         max_concurrent: Requests to one host at a time.
         unreachable_limit: Requests in a row for which no connection to a host could be opened, after which the host is
@@ -31,6 +34,8 @@ class TransportOptions:
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
+    min_rate: float = 500.0
+    rate_window: float = 45.0
     pool_timeout: float = 300.0
     max_concurrent: int = 16
     unreachable_limit: int | None = None

@@ -119,7 +119,7 @@ class RangeCache:
 
     def _free_bytes(self) -> int:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return shutil.disk_usage(self.folder).free
         except OSError as error:
             raise disk_error(self.folder / "x", error) from error

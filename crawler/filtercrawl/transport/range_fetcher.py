@@ -19,6 +19,7 @@ from filtercrawl.transport.body_writer import BodyWriter
 from filtercrawl.transport.cache_entry import CacheEntry
 from filtercrawl.transport.range_cache import RangeCache
 from filtercrawl.transport.range_planning import Range, total_bytes
+from filtercrawl.transport.redirects import SERVER, Server, named_by
 from filtercrawl.transport.remote_version import RemoteVersion
 from filtercrawl.transport.responses import (
     InvalidResponseError,
@@ -86,6 +87,7 @@ class RangeFetcher:
         self._context = context
         self._cancellation = cancellation
         self._redirected_url: str | None = None
+        self._redirected_by: Server | None = None
         self._entry: CacheEntry | None = None
         self._reusable = True
         self._outdated: ChangedError | None = None
@@ -226,8 +228,9 @@ class RangeFetcher:
     def _response(self, headers: dict[str, str]) -> Iterator[httpx2.Response]:
         """Send a request; yield a response with status 200, 206 or 416 and raise for any other."""
         redirected = self._redirected_url
+        url, extensions = redirected or self._file.url, named_by(self._redirected_by if redirected else None)
         try:
-            with self._context.client.stream("GET", redirected or self._file.url, headers=headers) as response:
+            with self._context.client.stream("GET", url, headers=headers, extensions=extensions) as response:
                 with self._lock:
                     self.requests += 1 + len(response.history)
                 status = response.status_code
@@ -268,6 +271,7 @@ class RangeFetcher:
                 key = {"ETag": etag or "", "size": str(self.size)}
                 self._entry = cache.entry(self._cache_key, key) if self._reusable else cache.private()
             if response.history:
+                self._redirected_by = response.history[-1].extensions[SERVER]
                 self._redirected_url = str(response.url)
             writer.set_target(self._entry)
 

@@ -16,6 +16,8 @@ import httpx2
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError, UnreachableError, UsageError
 from filtercrawl.config.urls import origin, redact_url
 
+# Text of a timeout because of the minimum rate.
+TOO_SLOW: Final = "the response comes too slowly"
 # Statuses that a later attempt may turn into success.
 TRANSIENT_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 TRANSIENT_ERRORS: Final = (
@@ -104,7 +106,7 @@ def describe_failure(failure: int | Exception) -> str:
     if isinstance(failure, int):
         return f"HTTP {failure}"
     if isinstance(failure, httpx2.TimeoutException):
-        return "no response in time"
+        return TOO_SLOW if str(failure) == TOO_SLOW else "no response in time"
     if isinstance(failure, httpx2.TooManyRedirects):
         return "too many redirects"
     text = " ".join(str(failure).split()) or type(failure).__name__

@@ -281,3 +281,27 @@ def test_one_fault_ends_all_that_waits_for_it(opening: Opening, tmp_path: Path) 
             with pytest.raises(NetworkError, match="503"):
                 file.read(MIB, 10)
         file.close()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_only_the_owner_may_read_what_was_fetched(tmp_path: Path, umask: int) -> None:
+    """Whatever the umask, in a folder that others may list, and where an older version left a folder open."""
+    cache = RangeCache(tmp_path)
+    before = os.umask(umask)
+    try:
+        left = cache.entry("https://zoo.example/a", {"sha256": "0"})
+        left.close()
+        left.folder.chmod(0o755)
+        for entry in (cache.entry("https://zoo.example/a", {"sha256": "0"}), cache.private()):
+            entry.add(0, b"secret")
+            entry.version = {"ETag": '"1"'}
+            entry.close()
+            assert entry.folder.stat().st_mode & 0o777 == 0o700
+            files = list(entry.folder.iterdir())
+            assert len(files) == 3
+            assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+        home = RangeCache(tmp_path / "home")
+        home.reserve(1, "a")
+        assert home.folder.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
