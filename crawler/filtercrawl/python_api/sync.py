@@ -34,6 +34,7 @@ def sync(
     cache: str | PathLike[str] | None = None,
     cache_size: int | str | None = None,
     max_requests: int | None = None,
+    local_redirects: bool | None = None,
     time_limit: float | str | None = None,
     prove: bool | None = None,
     prune: bool | None = None,
@@ -76,6 +77,8 @@ def sync(
         cache: The folder for fetched bytes, by default `~/.cache/filtercrawl`.
         cache_size: How many fetched bytes to keep between runs, by default `16G`.
         max_requests: Send at most so many requests.
+        local_redirects: Follow redirects of public servers to addresses of this machine, private networks and cloud
+            metadata.
         time_limit: Stop cleanly after so many seconds, or a time such as `5h`.
         prove: Fetch files in full where a SHA-256 is stated, and check them against it.
         prune: Remove checkpoints that the sources no longer offer.
@@ -127,6 +130,7 @@ def sync(
             "cache": cache,
             "cache_size": cache_size,
             "max_requests": max_requests,
+            "local_redirects": local_redirects,
             "time_limit": time_limit,
             "prove": prove,
             "prune": prune,
