@@ -9,11 +9,28 @@ from typing import Final
 
 # Below this ratio of difflib a name is not said to be like another one.
 _SIMILAR: Final = 0.6
+# Characters of a text, and items of a list, that `shown` writes.
+_SHOWN: Final = 60
+_SHOWN_ITEMS: Final = 8
 
 
 def escape_control(text: object) -> str:
     """Return text with every character that is not printable replaced, so that a terminal can show it."""
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+
+
+def shown(value: object) -> str:
+    """Write any value as short printable ASCII."""
+    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to write a very long one
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, list | tuple):
+        some = ", ".join(shown(item) for item in value[:_SHOWN_ITEMS])
+        return f"[{some}{', ...' if len(value) > _SHOWN_ITEMS else ''}]"
+    if isinstance(value, str):
+        return ascii(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
+    if isinstance(value, bool | int | float | None):
+        return ascii(value)
+    return f"a {type(value).__name__}"
 
 
 def shorten(text: str, length: int) -> str:

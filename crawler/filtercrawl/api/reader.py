@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from filtercrawl.api.checkpoint import TrainingState
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_checks import checked_tensors, checked_training
 
 
 @runtime_checkable
@@ -138,7 +139,16 @@ def find_reader(readers: Iterable[Reader], file: RandomAccessFile) -> Reader | N
 
 
 def read_content(reader: Reader, files: Files) -> CheckpointContent:
-    """Return what a reader finds in the files of a checkpoint; raises CheckpointError."""
+    """Return what a reader finds in the files of a checkpoint, checked: it may be stored as it is.
+
+    Raises:
+        CheckpointError: The files are damaged, or state what the dataset cannot hold.
+    """
     if isinstance(reader, SupportsTrainingState):
-        return reader.read_content(files)
-    return CheckpointContent(tensors=tuple(reader.tensors(files)))
+        found = reader.read_content(files)
+    else:
+        found = CheckpointContent(tensors=tuple(reader.tensors(files)))
+    name = files.main.name
+    return CheckpointContent(
+        tensors=checked_tensors(name, found.tensors), training=checked_training(name, found.training)
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl.api.formatting import shown
 from filtercrawl.api.range_file import READ_CHUNK_BYTES, RandomAccessFile, Span, check_range, read_into
 
 Op = Literal["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
@@ -22,6 +23,7 @@ ITEMSIZE = {
     "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
     "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1, "complex64": 8, "complex128": 16, "complex32": 4,
 }  # fmt: skip
+_LARGEST = 2**63 - 1
 FLOAT_DTYPES = frozenset(name for name in ITEMSIZE if name.startswith(("float", "bfloat")))
 
 
@@ -37,7 +39,7 @@ class TensorLocation:
         strides: Step of each axis, in elements, non-negative; () means row-major and is replaced by those strides.
 
     Raises:
-        FormatError: The strides do not match the shape.
+        FormatError: The dtype is unknown, a number is no size, or the strides do not match the shape.
         TruncatedError: The view exceeds the file.
     """
 
@@ -48,11 +50,21 @@ class TensorLocation:
     strides: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.dtype not in ITEMSIZE:
+            raise FormatError(f"{self.file.name}: the dtype {shown(self.dtype)} is not known")
+        for name, numbers in (("offset", (self.offset,)), ("shape", self.shape), ("strides", self.strides)):
+            if not all(type(number) is int and number >= 0 for number in numbers):
+                raise FormatError(f"{self.file.name}: the {name} {shown(numbers)} is not made of integers from 0 on")
         if not self.strides:
             object.__setattr__(self, "strides", row_major(self.shape))
-        if len(self.strides) != len(self.shape) or min(self.strides, default=0) < 0:
-            raise FormatError(f"{self.file.name}: strides {self.strides} do not match the shape {self.shape}")
+        if len(self.strides) != len(self.shape):
+            what = f"strides {shown(self.strides)} do not match the shape {shown(self.shape)}"
+            raise FormatError(f"{self.file.name}: {what}")
         check_range(self.file, self.offset, self.span(tuple((0, n) for n in self.shape)) * self.itemsize)
+        # Those of longer axes are bounded by the file.
+        longest = max((stride for size, stride in zip(self.shape, self.strides, strict=True) if size == 1), default=0)
+        if longest * self.itemsize > _LARGEST and 0 not in self.shape:
+            raise FormatError(f"{self.file.name}: the strides {shown(self.strides)} are beyond 63 bits")
 
     @property
     def itemsize(self) -> int:

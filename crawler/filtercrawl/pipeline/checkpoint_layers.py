@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import prefetch
+from filtercrawl.api.reader import read_content
 from filtercrawl.config import Settings
-from filtercrawl.dataset.schema.validation import check_tensors
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
@@ -66,8 +66,7 @@ def open_checkpoint_layers(text: str, plugins: Plugins, settings: Settings) -> I
     checkpoint = select_checkpoint(text, selector, plugins, settings, transport)
     source = plugins.sources[selector.source]
     with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
-        stored = tuple(files.reader().tensors(files))
-        check_tensors(files.main.name, stored)
+        stored = read_content(files.reader(), files).tensors
         warn_of_part(files.main.name)
         tensors, _ = attach_architecture(*architecture_of(source, checkpoint, plugins.sources), stored)
         layers = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix).emitted

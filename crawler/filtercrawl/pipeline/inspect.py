@@ -9,14 +9,15 @@ from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import escape_control, format_count, format_plural
+from filtercrawl.api.formatting import escape_control, format_count, format_plural, shorten
 from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.api.reader import read_content
 from filtercrawl.api.source import SupportsBuild, SupportsLookup
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
 from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
-from filtercrawl.dataset.schema.validation import RowCheck, check_tensors
+from filtercrawl.dataset.schema.validation import RowCheck
 from filtercrawl.dataset.tables.staged_layers import index_row
 from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
@@ -34,6 +35,9 @@ _FACTS: Final = (
     "padding", "dilation", "conv_depth",
 )  # fmt: skip
 
+# Width of the column of names, and characters of a cell, which a file may want to be longer.
+_NAME_WIDTH: Final = 70
+_MAX_CELL: Final = 120
 # Checkpoints that are named where a selector names several.
 _MAX_NAMED: Final = 3
 
@@ -61,14 +65,15 @@ class Inspection:
 
     def __str__(self) -> str:
         lines = [f"{escape_control(self.name)}: {self.format}, {format_plural(len(self.tensors), 'tensor')}"]
-        width = min(max((len(row["tensor"]) for row in self.tensors), default=0), 70)
+        width = min(max((len(row["tensor"]) for row in self.tensors), default=0), _NAME_WIDTH)
         if self.tensors:
             lines.append(f"  {'tensor':<{width}}  {'shape':<18} {'dtype':<9} {'rule':<19} outcome")
         for row in self.tensors:
-            shape = "x".join(map(str, row["shape"])) or "scalar"
-            notes = f" ({escape_control(', '.join(row['notes']))})" if row["notes"] else ""
-            name = f"{escape_control(row['tensor']):<{width}}"
-            lines.append(f"  {name}  {shape:<18} {row['dtype']:<9} {row['rule'] or '-':<19} {_verdict(row)}{notes}")
+            shape = shorten("x".join(map(str, row["shape"])) or "scalar", _MAX_CELL)
+            notes = f" ({shorten(', '.join(row['notes']), _MAX_CELL)})" if row["notes"] else ""
+            name = shorten(row["tensor"], _MAX_CELL)
+            verdict = f"{row['rule'] or '-':<19} {_verdict(row)}{notes}"
+            lines.append(escape_control(f"  {name:<{width}}  {shape:<18} {shorten(row['dtype'], 16):<9} {verdict}"))
         totals = Counter(row["reason"] or "emitted" for row in self.tensors)
         lines.append(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
         return "\n".join(lines)
@@ -85,7 +90,8 @@ def _verdict(row: Mapping[str, Any]) -> str:
     verdict = f"emitted as {row['op']} {row['kernel']}" if row["outcome"] == "emitted" else f"skipped: {row['reason']}"
     if row["effective_steps"]:
         verdict += f"; effective: {', '.join(row['effective_steps'])}"
-    return verdict if row["merged_into"] is None else f"{verdict}; a branch of {row['merged_into']}"
+    branch = row["merged_into"]
+    return verdict if branch is None else f"{verdict}; a branch of {shorten(branch, _MAX_CELL)}"
 
 
 def inspect_structure(text: str, plugins: Plugins, settings: Settings) -> list[dict[str, Any]]:
@@ -139,8 +145,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
     source = plugins.sources[selector.source]
     with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
         reader = files.reader()
-        stored = tuple(reader.tensors(files))
-        check_tensors(files.main.name, stored)
+        stored = read_content(reader, files).tensors
         warn_of_part(files.main.name)
         tensors, _ = attach_architecture(*architecture_of(source, checkpoint, plugins.sources), stored)
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl.api.untrusted_names import safe_name
 from filtercrawl_plugins.cnn_filter_db.cells import Cell
 from filtercrawl_plugins.cnn_filter_db.pandas_table import META_PATH, Frame
-from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name
 
 # Columns that describe a layer; all others describe its model.
 LAYER_COLUMNS: Final = frozenset({"model_id", "conv_depth", "conv_depth_norm", "layer_id", "filter_ids"})
@@ -156,7 +156,7 @@ def to_label(cell: Cell) -> str | None:
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
     text = " ".join(str(cell).split())[:MAX_NAME_LENGTH]
-    return (text if is_safe_name(text) else escape_name(text)) or None
+    return safe_name(text) or None
 
 
 def parse_model_id(cell: Cell, file: str) -> str:

@@ -14,15 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from conftest import Sync
+from filtercrawl.api.plugin_manager import load_plugins
+from filtercrawl.cli.app import build
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl_publish.verification import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.malicious_pickles import BOMBS, MALICIOUS, PAYLOADS
 from support.onnx_models import model, node, random_array, tensor
 from support.torch_files import saved
-from support.zoo_files import layers, models, published, put, state
+from support.zoo_files import layers, models, published, put, state, table
 
 PETABYTE = 1 << 50
 
@@ -217,24 +220,37 @@ def test_no_file_is_read_outside_the_folder(tmp_path: Path, zoo: Path, dataset: 
     assert not any("secret" in name for name in models(dataset))
 
 
+TEXTS = {
+    "<script>alert(1)</script>.weight": "<script>alert(1)</script>.weight",
+    "../../../etc/passwd.weight": "../../../etc/passwd.weight",
+    "a\nb\x1b[2J.weight": r"a\x0ab\x1b[2J.weight",
+    "\u202eabc.weight": r"\U0000202eabc.weight",
+    "\udc80.weight": r"\x80.weight",
+    "größe.weight": "größe.weight",
+    ".weight": ".weight",
+}
+
+
 def test_text_from_files_is_data(zoo: Path, dataset: Path, run_sync: Sync) -> None:
-    """Names of tensors that are markup, paths or control characters are kept as they are and do no harm."""
-    names = [
-        "<script>alert(1)</script>.weight",
-        "../../../etc/passwd.weight",
-        "a\nb\x1b[2J.weight",
-        "\u202eabc.weight",
-        ".weight",
-    ]
-    header = {name: entry([1, 1, 3, 3], 36 * i, 36 * i + 36) for i, name in enumerate(names)}
-    numbers = np.arange(9 * len(names), dtype="<f4")
+    """Names of tensors that are markup or paths do no harm; what is not printable is stored escaped."""
+    header = {name: entry([1, 1, 3, 3], 36 * i, 36 * i + 36) for i, name in enumerate(TEXTS)}
+    header["bias"] = entry([1], 36 * len(TEXTS), 36 * len(TEXTS) + 4, "\x1b[31m\u202e" + "X" * 10_000)
+    numbers = np.arange(9 * len(TEXTS) + 1, dtype="<f4")
     (zoo / "net.safetensors").write_bytes(safetensors(header, numbers.tobytes()))
-    run_sync()
-    assert {key.partition("#")[2] for key in layers(dataset)} == set(names)
+    report = run_sync()
+    assert report.failures == {}
+    assert {key.partition("#")[2] for key in layers(dataset)} == set(TEXTS.values())
+    (dtype,) = (row["dtype"] for row in table(dataset, "ledger") if row["tensor"] == "bias")
+    assert dtype.isprintable()
+    assert len(dtype) <= 64
     card = (dataset / "README.md").read_text()
     assert "<script>" not in card
     assert "\x1b" not in card
     assert list(verify_folder(dataset)) == []
+    shown = CliRunner().invoke(build(load_plugins()), ["inspect", str(zoo / "net.safetensors")]).stdout
+    assert shown.replace("\n", "").isprintable()
+    assert r"\U0000202eabc.weight" in shown
+    assert max(map(len, shown.splitlines())) < 300
 
 
 # By file name: files that name others as their parts.

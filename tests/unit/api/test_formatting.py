@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl.api.formatting import shorten, shorten_words, unknown_column, verb
+from filtercrawl.api.formatting import shorten, shorten_words, shown, unknown_column, verb
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,10 @@ def test_shortened_text_keeps_its_ends(text: str, length: int) -> None:
 def test_long_words_are_shortened_and_others_stay() -> None:
     name = "local/" + "a" * 200 + ".pt"
     assert shorten_words(f"1 of 2 layers:  {name} (3)", 20) == "1 of 2 layers:  local/aaa…aaaaaaa.pt (3)"
+
+
+def test_any_value_is_shown_in_one_short_printable_line() -> None:
+    for value in (None, True, 1.5, 10**5000, "\ud800" * 1000, ["\n"] * 100, object(), b"\xff", [[2**200]]):
+        assert shown(value).isascii()
+        assert shown(value).isprintable()
+        assert len(shown(value)) < 500

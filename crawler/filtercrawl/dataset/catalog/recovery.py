@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.api.formatting import shown
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.catalog import Catalog
@@ -22,7 +23,7 @@ from filtercrawl.dataset.files.stored_layers import absent, delete_orphans
 from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl.dataset.files.unpublished import CATALOG, TEMPORARY
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
-from filtercrawl.dataset.schema.validation import shown, unfit
+from filtercrawl.dataset.schema.validation import unfit
 
 
 @contextmanager

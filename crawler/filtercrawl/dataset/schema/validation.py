@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,48 +12,13 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.formatting import shown
+from filtercrawl.api.untrusted_names import is_text
 from filtercrawl.dataset.schema.column import TableRow
 
 R = TypeVar("R", bound=TableRow)
 
-# The largest size, and the largest number of elements, that the int64 columns hold.
-LARGEST: Final = 2**63 - 1
-_SHOWN: Final = 60
 _BATCH: Final = 10_000
-
-
-def check_tensors(file: str, tensors: Iterable[StoredTensor]) -> None:
-    """Check the names, dtypes and shapes of a checkpoint's tensors.
-
-    Args:
-        file: Name of the checkpoint for the message.
-        tensors: Its tensors.
-
-    Raises:
-        FormatError: A tensor is unfit; the message names the first.
-    """
-    for tensor in tensors:
-        if (fault := tensor_fault(tensor)) is not None:
-            raise FormatError(f"{file}: {fault}")
-
-
-def tensor_fault(tensor: StoredTensor) -> str | None:
-    """Say what is wrong with the name, the dtype or the shape of a tensor; None where nothing is."""
-    if not is_text(tensor.name):
-        return f"the tensor name {shown(tensor.name)} is not valid Unicode text"
-    texts: tuple[object, ...] = (tensor.key, tensor.dtype, *tensor.root)
-    texts += tuple(text for text in (tensor.layer, tensor.reason, tensor.weight_kind) if text is not None)
-    for text in texts:
-        if not is_text(text):
-            return f"the tensor {shown(tensor.name)} comes with {shown(text)}, which is not valid Unicode text"
-    if not isinstance(tensor.shape, tuple) or not all(map(_is_size, tensor.shape)):
-        wrong = "sizes are integers from 0 to 2^63 - 1"
-    elif math.prod(tensor.shape) > LARGEST:
-        wrong = "that is 2^63 numbers or more"
-    else:
-        return None
-    return f"the tensor {shown(tensor.name)} has the shape {shown(tensor.shape)}; {wrong}"
 
 
 class RowCheck:
@@ -129,31 +93,6 @@ def fits(value: object, kind: pa.DataType) -> bool:
     return _check_of(kind)(value)
 
 
-def is_text(value: object) -> bool:
-    """Tell whether a value is text that can be written as UTF-8: a lone surrogate cannot."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.isascii() or value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def shown(value: object) -> str:
-    """Write any value as short printable ASCII."""
-    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to write a very long one
-        return f"an integer of {value.bit_length()} bits"
-    if isinstance(value, list | tuple):
-        some = ", ".join(shown(item) for item in value[:8])
-        return f"[{some}{', ...' if len(value) > 8 else ''}]"
-    if isinstance(value, str):
-        return ascii(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
-    if isinstance(value, bool | int | float | None):
-        return ascii(value)
-    return f"a {type(value).__name__}"
-
-
 @cache
 def _check_of(kind: pa.DataType) -> Callable[[object], bool]:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
@@ -165,10 +104,6 @@ def _check_of(kind: pa.DataType) -> Callable[[object], bool]:
     if pa.types.is_floating(kind):
         return lambda value: isinstance(value, float) or (type(value) is int and abs(value) <= 1 << 53)
     return _PLAIN.get(kind, lambda _: True)
-
-
-def _is_size(value: object) -> bool:
-    return type(value) is int and 0 <= value <= LARGEST
 
 
 def _escaped(value: object) -> object:

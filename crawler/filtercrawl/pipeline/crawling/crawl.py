@@ -29,7 +29,6 @@ from filtercrawl.api.reader import Reader, read_content
 from filtercrawl.api.source import Source
 from filtercrawl.config.urls import redact_urls
 from filtercrawl.dataset.schema.model_row import ContentKey
-from filtercrawl.dataset.schema.validation import check_tensors
 from filtercrawl.dataset.tables.effective import with_recipes
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, structure_of
@@ -146,7 +145,6 @@ class Crawler:
                 return with_fetch_stats(identified, files)
             content = read_content(reader, files)
             stored = content.tensors
-            check_tensors(files.main.name, stored)
             with timer.stage("extract"):
                 extracted = extract(files.main.name, stored, task, self.sources, structure)
             classified = extracted.classified

@@ -11,7 +11,7 @@ from typing import Self
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import Source, SupportsCanonicalPattern, needs_pattern
-from filtercrawl.dataset.schema.validation import is_text
+from filtercrawl.api.untrusted_names import is_text
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from filtercrawl.api.checkpoint import CheckpointMetadata, Offer, PreviousState,
 from filtercrawl.api.errors import AccessDeniedError, NotFoundError, UnsafeFileError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.api.transport import Transport
+from filtercrawl.api.untrusted_names import escape_name, is_safe_name, safe_name
 from filtercrawl.transport import hub
 from filtercrawl_plugins.sources.hub import model_config, weight_files
 from filtercrawl_plugins.sources.hub.model_card import checkpoint_metadata
@@ -22,7 +23,6 @@ from filtercrawl_plugins.sources.hub.revision import (
     state_for_next_run,
 )
 from filtercrawl_plugins.sources.hub.weight_files import WeightFiles
-from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -61,7 +61,7 @@ class RepoLister:
         weights = weight_files.group_weight_files(paths, named=self.pattern.path)  # regardless of the pattern
         reason = self._access_reason(info) or self._previous_gate_reason(info) or skip_reason(info, weights)
         if reason is not None:
-            yield Skipped(name=display_name(info.id), reason=reason, revision=info.sha)
+            yield Skipped(name=safe_name(info.id), reason=reason, revision=info.sha)
         elif not weights:
             # A repository that had weights before is not skipped: its checkpoints are gone.
             if info.id not in self.known_repos:
@@ -230,8 +230,3 @@ def is_safe_path(path: str) -> bool:
     except UnsafeFileError:
         return False
     return is_safe_name(path)
-
-
-def display_name(name: str) -> str:
-    """Return a name, escaped if it is not printable."""
-    return name if is_safe_name(name) else escape_name(name)

@@ -17,11 +17,11 @@ from filtercrawl.api.hub_cache import blobs_of
 from filtercrawl.api.range_file import file_version, relative_path
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
+from filtercrawl.api.untrusted_names import is_safe_name
 from filtercrawl_plugins.sources.local.metadata import MetadataLookup
 from filtercrawl_plugins.sources.local.metadata_values import ARCHITECTURE
 from filtercrawl_plugins.sources.local.runs import RunLookup
 from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, is_dataset, os_error_reason, walk
-from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
 
 _WILDCARD: Final = re.compile(r"[*?\[]")
 # The last option behind a path. Greedy, so that a path may contain such text itself.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.hub_cache import is_cached_repository, latest_snapshot, may_link_to
+from filtercrawl.api.untrusted_names import escape_name, is_safe_name
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
-from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 
 from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl.api.range_file import relative_path
-from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
+from filtercrawl.api.untrusted_names import is_safe_name
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 

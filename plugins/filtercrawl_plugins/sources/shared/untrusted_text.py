@@ -1,4 +1,4 @@
-"""Text from outside (file names, model cards, manifests) made safe to store and to print."""
+"""Text from outside (model cards, manifests, configs) made safe to store and to print."""
 
 from __future__ import annotations
 
@@ -10,31 +10,6 @@ if TYPE_CHECKING:
 
 _MAX_LENGTH: Final = 200
 _WHITESPACE: Final = re.compile(r"\s+")
-# What `escape_name` writes; a name that already contains it would be ambiguous.
-_ESCAPE: Final = re.compile(r"\\(x[0-9a-f]{2}|U[0-9a-f]{8})")
-
-
-def is_safe_name(name: str) -> bool:
-    """Return whether a name is printable, valid UTF-8 and contains nothing that looks like an escape sequence."""
-    return name.isprintable() and not _ESCAPE.search(name)
-
-
-def escape_name(name: str) -> str:
-    r"""Escape a name that `is_safe_name` rejects, so that it can be printed: `\xff` for a byte that is not UTF-8.
-
-    The mapping is injective: different names stay different, and no result equals a name that needs no escape.
-    """
-    return "".join(_escape(char) for char in name)
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if char.isprintable() and char != "\\":
-        return char
-    # os.fsdecode represents a byte that is not UTF-8 as a lone surrogate, U+DC80 to U+DCFF.
-    if code < 0x80 or 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code & 0xFF:02x}"
-    return f"\\U{code:08x}"
 
 
 def sanitize_text(value: object, max_length: int = _MAX_LENGTH) -> str | None:

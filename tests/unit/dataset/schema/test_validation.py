@@ -11,24 +11,16 @@ import pyarrow as pa
 import pytest
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER
 from filtercrawl.dataset.schema.crawl_state import CrawlState
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.validation import (
     RowCheck,
-    check_tensors,
     fits,
-    shown,
     storable,
-    tensor_fault,
     unfit,
 )
-
-
-def tensor(name: str = "w", shape: tuple[int, ...] = (2,), dtype: str = "float32") -> StoredTensor:
-    return StoredTensor(name=name, key=name, shape=shape, dtype=dtype, location=None)
 
 
 @pytest.mark.parametrize(
@@ -73,32 +65,6 @@ def test_what_is_said_to_fit_is_taken_by_arrow() -> None:
     assert pa.RecordBatch.from_pylist([row], schema=LEDGER).num_rows == 1
 
 
-@pytest.mark.parametrize(
-    ("made", "words"),
-    [
-        (tensor(name="\ud800x"), r"'\\ud800x'.*not valid Unicode"),
-        (tensor(dtype="f\udc80"), r"'w'.*'f\\udc80'.*not valid Unicode"),
-        (tensor(shape=(0, 2**70)), "'w'.*integers from 0"),
-        (tensor(shape=(-1,)), r"'w'.*\[-1\].*integers from 0"),
-        (tensor(shape=(True,)), r"'w'.*\[True\].*integers from 0"),
-        (tensor(shape=(2**40, 2**40)), r"'w'.*2\^63 numbers or more"),
-        (tensor(shape=(1 << 16_609,)), "'w'.*an integer of 16610 bits"),
-    ],
-    ids=itertools.count(),
-)
-def test_a_tensor_that_no_table_can_hold(made: StoredTensor, words: str) -> None:
-    with pytest.raises(FormatError, match=f"^net.pt: .*{words}") as caught:
-        check_tensors("net.pt", [tensor(), made])
-    assert str(caught.value).isascii()
-    assert str(caught.value).isprintable()
-
-
-def test_sound_tensors_pass() -> None:
-    odd = [tensor(name="a\nb\x1b\u202e\0"), tensor(shape=()), tensor(shape=(0, 2**62, 2**62)), tensor(shape=(2**62,))]
-    check_tensors("net.pt", odd)
-    assert [tensor_fault(each) for each in odd] == [None] * 4
-
-
 def test_a_row_is_checked_as_far_as_it_is_known() -> None:
     RowCheck(INDEX).require("net.pt", {"stride": [1, 1], "layer_sha256": None, "no_such_column": object()})
     with pytest.raises(FormatError, match=r"^net.pt: stride is \[1099511627776\], which does not fit .*int32"):
@@ -125,10 +91,3 @@ def test_what_a_source_states_is_made_to_fit() -> None:
     expected = replace(row, license="mit\\ud800", training_datasets=("a", "\\udc80"), step=None)
     assert storable(row) == expected
     assert storable(expected) is expected
-
-
-def test_any_value_is_shown_in_one_short_printable_line() -> None:
-    for value in (None, True, 1.5, 10**5000, "\ud800" * 1000, ["\n"] * 100, object(), b"\xff", [[2**200]]):
-        assert shown(value).isascii()
-        assert shown(value).isprintable()
-        assert len(shown(value)) < 500
