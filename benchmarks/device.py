@@ -19,7 +19,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.config.device import select_device
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.layer import Layer

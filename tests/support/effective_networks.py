@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
-from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.architecture import Structure, match_tensors
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.effective import effective_bias, effective_weight

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset

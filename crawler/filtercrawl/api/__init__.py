@@ -23,6 +23,7 @@ from filtercrawl.api.checkpoint import (
     TrainingState,
     VisualCategory,
 )
+from filtercrawl.api.convolution import Convolution, Depth, FollowingNorm, Place, Standardization
 from filtercrawl.api.errors import (
     AccessDeniedError,
     CheckpointError,
@@ -53,17 +54,8 @@ from filtercrawl.api.source import (
     SupportsUrlResolution,
 )
 from filtercrawl.api.spooled_rows import SpooledRows
-from filtercrawl.api.tensor import (
-    ComputedWeight,
-    Convolution,
-    Depth,
-    FollowingNorm,
-    Place,
-    Quantization,
-    Standardization,
-    StoredTensor,
-    TensorLocation,
-)
+from filtercrawl.api.tensor import ComputedWeight, Quantization, StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.view import View
 

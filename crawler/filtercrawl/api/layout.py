@@ -6,7 +6,8 @@ from dataclasses import replace
 from enum import StrEnum
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import StoredTensor, TensorLocation, row_major
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation, row_major
 
 
 class Layout(StrEnum):

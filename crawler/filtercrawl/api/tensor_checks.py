@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from filtercrawl.api.checkpoint import TrainingState
+from filtercrawl.api.convolution import Convolution, FollowingNorm, Standardization
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsafeFileError
 from filtercrawl.api.formatting import shorten, shown
-from filtercrawl.api.tensor import Convolution, FollowingNorm, Quantization, Standardization, StoredTensor
+from filtercrawl.api.tensor import Quantization, StoredTensor
 from filtercrawl.api.untrusted_names import is_safe_name, safe_name
 
 # The largest size, and the largest number of elements, that the int64 columns hold.

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl.api.vocabulary import REASONS, KernelPolicy
 from filtercrawl.extraction import state_dict_names
 from filtercrawl.extraction.bank_generators import bank_generators

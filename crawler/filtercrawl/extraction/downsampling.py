@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from filtercrawl.api.tensor import Op
+from filtercrawl.api.convolution import Op
 
 
 def is_patchify(op: Op, kernel_size: Sequence[int], stride: Sequence[int] | None, is_first: bool | None) -> bool | None:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl.api.range_file import Span
-from filtercrawl.api.tensor import ComputedWeight, SliceBounds, StoredTensor, TensorLocation, row_major
+from filtercrawl.api.tensor import ComputedWeight, StoredTensor
+from filtercrawl.api.tensor_location import SliceBounds, TensorLocation, row_major
 
 
 def expand_banks(tensor: StoredTensor) -> Iterator[StoredTensor]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from filtercrawl.api.convolution import Op
 from filtercrawl.api.range_file import Span
-from filtercrawl.api.tensor import Op, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.code_evidence import (
     CODE_DTYPES,
     PACKED,

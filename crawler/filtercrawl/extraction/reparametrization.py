@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl.extraction.state_dict_names import is_weight_quantizer, split_raw_parameter_name
 
 _ORIGINAL: Final = "parametrizations.weight.original"

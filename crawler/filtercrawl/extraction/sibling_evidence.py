@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.state_dict_names import is_matrix_stack, is_modulated
 
 # Submodules that compute what a kernel is multiplied by: StyleGAN2's has an output per input channel, ODConv's one per

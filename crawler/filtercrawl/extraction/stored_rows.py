@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from filtercrawl.api.tensor import TensorLocation
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl.extraction.widen import widen

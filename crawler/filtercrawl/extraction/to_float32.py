@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from filtercrawl.api.tensor import Quantization, SliceBounds, TensorLocation
+from filtercrawl.api.tensor import Quantization
+from filtercrawl.api.tensor_location import SliceBounds, TensorLocation
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.widen import settle_nan, widen_into, widen_on_host
 

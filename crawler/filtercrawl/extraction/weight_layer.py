@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
+from filtercrawl.api.convolution import Op
 from filtercrawl.api.layout import Layout
-from filtercrawl.api.tensor import Op, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction import state_dict_names
 from filtercrawl.extraction.layer import Layer
 

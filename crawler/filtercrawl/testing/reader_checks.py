@@ -8,7 +8,8 @@ from typing import Any, Final
 from filtercrawl.api.errors import CheckpointError, describe_error
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.reader import Reader, find_reader
-from filtercrawl.api.tensor import ITEMSIZE, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.sample_weights import sample_weights

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from filtercrawl.api.convolution import Convolution, Depth
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import Files
-from filtercrawl.api.tensor import ITEMSIZE, Convolution, Depth, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
 from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS_PATH
 from filtercrawl_plugins.cnn_filter_db.model_file import LENGTH_BYTES, MAGIC

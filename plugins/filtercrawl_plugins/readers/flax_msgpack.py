@@ -11,7 +11,8 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import CheckpointContent, Files, Reader
-from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.msgpack import Bytes, MessagePackReader
 from filtercrawl_plugins.readers.arrays.axis_order import Framework, arrange_arrays
 from filtercrawl_plugins.readers.training_state import stated_progress, states_progress, stored_integer

@@ -14,7 +14,8 @@ from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
 from filtercrawl.api.reader import Files, Reader
-from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation, row_major
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation, row_major
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
 from filtercrawl_plugins.readers.arrays.byte_order import little_endian

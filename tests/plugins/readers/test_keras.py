@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given, settings
 
 from conftest import Sync
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.keras.readers import KerasArchiveReader, KerasHdf5Reader
 from support.damage import damaged
 from support.recording_file import WantedFile, want_all

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Sync
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.errors import CheckpointError, FormatError, TruncatedError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl_plugins.readers.tflite.reader import TfliteReader

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.errors import FormatError, TruncatedError
 from filtercrawl.api.reader import Reader
-from filtercrawl.api.tensor import TensorLocation
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl_plugins.readers.npz import NpzReader
 from support.recording_file import WantedFile
 from support.stored_networks import FORMATS, arrays, network, structure

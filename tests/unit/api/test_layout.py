@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.layout import Layout, arrange
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Quantization, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import Quantization, StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 
 KERNELS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 

@@ -24,7 +24,7 @@ from filtercrawl.api.range_file import (
     relative_path,
     sha256_of_bytes,
 )
-from filtercrawl.api.tensor import SliceBounds, TensorLocation, row_major
+from filtercrawl.api.tensor_location import SliceBounds, TensorLocation, row_major
 
 
 class Counted(MemoryFile):

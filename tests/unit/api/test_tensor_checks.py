@@ -11,17 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filtercrawl.api.checkpoint import TrainingState
+from filtercrawl.api.convolution import Convolution, FollowingNorm, Standardization
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsafeFileError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import (
-    Convolution,
-    FollowingNorm,
-    Quantization,
-    Standardization,
-    StoredTensor,
-    TensorLocation,
-)
+from filtercrawl.api.tensor import Quantization, StoredTensor
 from filtercrawl.api.tensor_checks import checked_tensors, checked_training
+from filtercrawl.api.tensor_location import TensorLocation
 
 
 def tensor(name: Any = "w", shape: tuple[Any, ...] = (2,), dtype: str = "float32", **facts: Any) -> StoredTensor:

@@ -12,9 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import ITEMSIZE, Convolution, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl.api.vocabulary import POLICIES, REASONS, KernelPolicy
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.to_float32 import to_float32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from filtercrawl.api.tensor import Op
+from filtercrawl.api.convolution import Op
 from filtercrawl.extraction.downsampling import is_downsampling, is_patchify
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import TensorLocation
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.lazy_tensor import (
     LazyTensor,
     UnsupportedOperationError,

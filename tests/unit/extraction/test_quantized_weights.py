@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
 from filtercrawl.extraction.expert_banks import expand_banks
 from filtercrawl.extraction.quantized_weights import resolve_quantized

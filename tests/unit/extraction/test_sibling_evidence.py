@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, StoredTensor, TensorLocation, row_major
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation, row_major
 from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
 from filtercrawl.extraction.rules import RULES
 from filtercrawl.extraction.to_float32 import to_float32

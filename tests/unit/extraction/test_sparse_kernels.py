@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.classify import classify_tensors
 
 FILE = MemoryFile(bytes(1 << 22), "x")

@@ -10,8 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, Quantization, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import Quantization, StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32, to_float32_in

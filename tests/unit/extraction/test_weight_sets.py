@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.classify import classify_tensors
 
 FILE = MemoryFile(bytes(1 << 16), "x")

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Quantization, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import Quantization, StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.lazy_tensor import Stored, cast, permute, stored

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from filtercrawl.api.tensor import Depth, Place
+from filtercrawl.api.convolution import Depth, Place
 from filtercrawl.extraction.architecture.place import CallShape, Places
 
 

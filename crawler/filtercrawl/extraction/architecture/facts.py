@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from filtercrawl.api.tensor import Convolution, Depth, FollowingNorm, Op, Standardization
+from filtercrawl.api.convolution import Convolution, Depth, FollowingNorm, Op, Standardization
 from filtercrawl.extraction.state_dict_names import split_parameter_name
 
 _NORMS: Final = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from filtercrawl.api.tensor import FollowingNorm, StoredTensor
+from filtercrawl.api.convolution import FollowingNorm
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
 from filtercrawl.extraction.state_dict_names import is_kernel, split_raw_parameter_name, strip_wrappers
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from filtercrawl.api.tensor import FollowingNorm
+from filtercrawl.api.convolution import FollowingNorm
 from filtercrawl.extraction.architecture.weight_origin import address
 from filtercrawl.extraction.state_dict_names import split_raw_parameter_name
 

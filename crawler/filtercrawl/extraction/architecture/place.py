@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from filtercrawl.api.tensor import Place
+from filtercrawl.api.convolution import Place
 
 # A stem ends at a map smaller than the input by this factor, as the first stage of a ResNet or ConvNeXt has it: plain
 # networks, such as VGG, are one chain. Before attention a chain of convolutions goes on to the size of the patches.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from filtercrawl.api.tensor import Convolution
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
 from filtercrawl.extraction.downsampling import is_downsampling, is_patchify
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from filtercrawl.api.tensor import Convolution, FollowingNorm, Op
+from filtercrawl.api.convolution import Convolution, FollowingNorm, Op
 from filtercrawl.extraction.architecture.dispatch_mode import ConvolutionCall, Tracer
 from filtercrawl.extraction.architecture.execution import Calls, Execution, execute
 from filtercrawl.extraction.architecture.facts import (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from filtercrawl.api.tensor import FLOAT_DTYPES
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl.extraction.effective.stored_norm import ModuleKey, Root, StoredModules, StoredNorm, module_key
 from filtercrawl.extraction.layer import Layer
 

@@ -11,7 +11,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from filtercrawl.api.tensor import FLOAT_DTYPES, FollowingNorm, StoredTensor
+from filtercrawl.api.convolution import FollowingNorm
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl.extraction.effective.recipe import Norm
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.state_dict_names import split_raw_parameter_name

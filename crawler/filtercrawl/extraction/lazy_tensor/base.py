@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from filtercrawl.api.range_file import Span
-from filtercrawl.api.tensor import FLOAT_DTYPES, SliceBounds, TensorLocation
+from filtercrawl.api.tensor_location import FLOAT_DTYPES, SliceBounds, TensorLocation
 from filtercrawl.extraction.widen import settle_nan
 
 # Smallest and largest code of integer dtypes, also of those that torch has no tensors of.

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 import torch
 
-from filtercrawl.api.tensor import FLOAT_DTYPES, SliceBounds
+from filtercrawl.api.tensor_location import FLOAT_DTYPES, SliceBounds
 from filtercrawl.extraction.lazy_tensor.base import (
     CARRIERS,
     INTEGER_RANGES,

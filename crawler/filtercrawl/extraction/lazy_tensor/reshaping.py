@@ -8,7 +8,7 @@ from typing import Final
 
 import torch
 
-from filtercrawl.api.tensor import SliceBounds, row_major
+from filtercrawl.api.tensor_location import SliceBounds, row_major
 from filtercrawl.extraction.lazy_tensor.base import LazyTensor, Stored, Unary, UnsupportedOperationError
 
 # Elements of a reshaped tensor that are repetitions of stored ones.

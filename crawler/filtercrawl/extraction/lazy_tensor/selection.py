@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from filtercrawl.api.tensor import SliceBounds
+from filtercrawl.api.tensor_location import SliceBounds
 from filtercrawl.extraction.lazy_tensor.base import LazyTensor, Unary, UnsupportedOperationError
 from filtercrawl.extraction.lazy_tensor.reshaping import broadcast_together
 

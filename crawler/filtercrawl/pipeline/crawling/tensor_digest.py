@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.range_file import sha256_of_bytes
-from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES, TensorLocation
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.extraction.classify import ClassifiedTensors
 from filtercrawl.extraction.layer import Layer

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.range_file import LazyFile
 from filtercrawl.api.source import Source
-from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.dataset.schema.model_row import ContentKey
 from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of

@@ -8,7 +8,7 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import FileSlice, RandomAccessFile, Span, check_range
-from filtercrawl.api.tensor import ITEMSIZE
+from filtercrawl.api.tensor_location import ITEMSIZE
 
 # Characters of the name of a tensor, a class or a storage.
 MAX_NAME_LENGTH: Final = 4096

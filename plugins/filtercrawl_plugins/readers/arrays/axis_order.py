@@ -13,7 +13,8 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.layout import Layout, arrange
-from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl_plugins.readers.arrays.names import (
     JAX_LEAVES,
     SHORT_LEAF,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
-from filtercrawl.api.tensor import TensorLocation
+from filtercrawl.api.tensor_location import TensorLocation
 
 
 def little_endian(stored: TensorLocation) -> TensorLocation:

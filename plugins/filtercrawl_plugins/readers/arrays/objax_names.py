@@ -14,7 +14,8 @@ from typing import Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.layout import Layout, arrange
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 
 NAMES: Final = "names"
 # Bytes of all names, at four bytes a letter: those of 50,000 variables take less.

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from filtercrawl.api.layout import Layout, arrange
-from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl_plugins.readers.arrays.names import ArrayNames, NamedArray
 
 _LAYER: Final = re.compile(r"(?:depthwise_)?conv(?P<dims>[123])d(?P<transposed>_transpose)?_\d+")

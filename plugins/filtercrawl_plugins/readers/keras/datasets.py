@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import LazyFile, RandomAccessFile, Span
-from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.hdf5 import RangeFileStream, translate_hdf5_errors
 
 MAX_OBJECTS: Final = 200_000

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
-from filtercrawl.api.tensor import FollowingNorm, StoredTensor
+from filtercrawl.api.convolution import FollowingNorm
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.keras.config import LayerConfig
 
 _CONVOLUTION: Final = re.compile(r"(Depthwise|Separable)?Conv(?:olution)?([123])D(Transpose)?")

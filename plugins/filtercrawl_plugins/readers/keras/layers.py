@@ -6,8 +6,9 @@ import re
 from dataclasses import replace
 from typing import Any, Final, cast
 
+from filtercrawl.api.convolution import Convolution, Op
 from filtercrawl.api.layout import Layout, arrange
-from filtercrawl.api.tensor import Convolution, Op, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.keras.config import LayerConfig
 
 _CONVOLUTION: Final = re.compile(r"(Depthwise|Separable)?Conv(?:olution)?([123])D(Transpose)?")

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from filtercrawl.api.convolution import Depth
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import Files
-from filtercrawl.api.tensor import Depth, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.lazy_tensor import Stored
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model
 from filtercrawl_plugins.readers.onnx.graph.tensor_names import NamedTensor, name_tensors

@@ -10,7 +10,8 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.layout import arrange
 from filtercrawl.api.range_file import RandomAccessFile, Span
 from filtercrawl.api.reader import Files
-from filtercrawl.api.tensor import FLOAT_DTYPES, ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES, ITEMSIZE, TensorLocation
 from filtercrawl_plugins.readers.tflite.model import IDENTIFIER, PACKED_DTYPES, Model, ModelTensor, parse_model
 from filtercrawl_plugins.readers.tflite.sparse import sparse_location
 from filtercrawl_plugins.readers.tflite.usage import Use, constant_uses

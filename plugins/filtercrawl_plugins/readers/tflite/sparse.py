@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import LazyFile, RandomAccessFile, Span
-from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.flatbuffers import Table
 
 # Bytes of a tensor in memory.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.layout import Layout
-from filtercrawl.api.tensor import Convolution
 from filtercrawl_plugins.formats.flatbuffers import Table
 from filtercrawl_plugins.readers.tflite.model import ModelTensor, Operator, Subgraph
 

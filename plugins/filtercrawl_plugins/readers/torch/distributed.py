@@ -14,7 +14,8 @@ from typing import Final
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.range_file import FileSlice, RandomAccessFile
 from filtercrawl.api.reader import CheckpointContent, Files
-from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.zip.archive import leading_bytes
 from filtercrawl_plugins.readers.torch.distributed_chunks import ChunkedTensorFile, load_archive
 from filtercrawl_plugins.readers.torch.distributed_metadata import FolderMetadata, TensorRecord, read_metadata

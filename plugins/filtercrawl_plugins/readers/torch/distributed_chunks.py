@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import FileSlice, RandomAccessFile, Span, check_range
 from filtercrawl.api.reader import Files
-from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, load_legacy
 from filtercrawl_plugins.readers.torch.storage import LoadedObject
 from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator

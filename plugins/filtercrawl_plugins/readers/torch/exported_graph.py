@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
-from filtercrawl.api.tensor import Convolution, Op
+from filtercrawl.api.convolution import Convolution, Op
 
 # Overloads are `default`, `padding` (a name in place of sizes) and `input`.
 _CONVOLUTION: Final = re.compile(r"torch\.ops\.aten\.(?:conv(_transpose)?([123])d|_?convolution)\.\w+")

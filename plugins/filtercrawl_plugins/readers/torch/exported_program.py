@@ -17,7 +17,8 @@ from typing import Any, Final
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import Files
-from filtercrawl.api.tensor import FLOAT_DTYPES, ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import FLOAT_DTYPES, ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.torch.distributed_chunks import load_archive
 from filtercrawl_plugins.readers.torch.exported_graph import WeightUses, weight_uses

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from filtercrawl.api.tensor import Convolution, Op
+from filtercrawl.api.convolution import Convolution, Op
 from filtercrawl_plugins.formats.pickle.objects import PickledDict, Stub, to_name
 from filtercrawl_plugins.readers.torch.quantized_state import state_by_name
 from filtercrawl_plugins.readers.torch.script_calls import WeightUses

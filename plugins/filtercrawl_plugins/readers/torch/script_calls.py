@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from filtercrawl.api.tensor import Convolution, Op
+from filtercrawl.api.convolution import Convolution, Op
 
 # Arguments of a call that are parsed, and characters of one.
 MAX_ARGUMENTS: Final = 16

@@ -9,7 +9,8 @@ import numpy as np
 
 from filtercrawl.api.errors import FormatError, UnsafeFileError, UnsupportedError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
-from filtercrawl.api.tensor import ITEMSIZE, Quantization, StoredTensor, TensorLocation, row_major
+from filtercrawl.api.tensor import Quantization, StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation, row_major
 from filtercrawl_plugins.formats.pickle.numpy_objects import NUMPY_DTYPES
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledBytes, PickledTensor, Quantizer
 from filtercrawl_plugins.readers.arrays.byte_order import little_endian

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from filtercrawl.api.tensor import Depth
+from filtercrawl.api.convolution import Depth
 from support.onnx_models import branch, model, node, random_array, read, tensor
 
 CONVOLUTIONS = {"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv"}

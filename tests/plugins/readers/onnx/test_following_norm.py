@@ -13,7 +13,7 @@ import torch
 from onnx import helper
 from torch import nn
 
-from filtercrawl.api.tensor import FollowingNorm
+from filtercrawl.api.convolution import FollowingNorm
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.effective.plan import bn_folded, plan_recipes
 from support.effective_networks import effective, largest_error, randomize

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from filtercrawl.api.tensor import Place
+from filtercrawl.api.convolution import Place
 from filtercrawl.extraction.architecture import trace
 from support.onnx_models import read
 

@@ -7,10 +7,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.reader import Reader
-from filtercrawl.api.tensor import Convolution, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers import onnx as plugin
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model, read_tensors
 from filtercrawl_plugins.readers.onnx.graph.tensor_names import name_tensors

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from filtercrawl.api.errors import CheckpointError, FormatError, TruncatedError, UnsafeFileError
-from filtercrawl.api.tensor import ITEMSIZE
+from filtercrawl.api.tensor_location import ITEMSIZE
 from support.onnx_models import (
     READER,
     Folder,

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conftest import Sync
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, StoredTensor
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.torch.exported_graph import weight_uses
 from filtercrawl_plugins.readers.torch.exported_program import ExportedProgramReader
 from support.damage import damaged

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from filtercrawl.api.tensor import Convolution, StoredTensor
+from filtercrawl.api.convolution import Convolution
+from filtercrawl.api.tensor import StoredTensor
 from support.torch_files import READERS, OneFile, bits, claimed, numbers, read, saved, scripted, torchscript
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.errors import UnsupportedError
-from filtercrawl.api.tensor import ITEMSIZE
+from filtercrawl.api.tensor_location import ITEMSIZE
 from support.torch_files import bits, claimed, numbers, read, saved
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

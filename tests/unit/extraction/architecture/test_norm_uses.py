@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from filtercrawl.api.tensor import FollowingNorm, StoredTensor
+from filtercrawl.api.convolution import FollowingNorm
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.architecture import match_tensors, on_meta, trace
 from support.effective_networks import stored_tensors
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from filtercrawl.api.tensor import Place
+from filtercrawl.api.convolution import Place
 from filtercrawl.extraction.architecture import Structure, on_meta, structure_rows, trace
 from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
 from filtercrawl.extraction.architecture.place import CallShape, size_reduction

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.stored_rows import stored_form

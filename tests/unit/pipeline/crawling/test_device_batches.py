@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.measure import Accumulator, LayerSummary, Measure
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, Quantization, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import Quantization, StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.dataset.tables.staged_layers import StagedLayers
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.layer import Layer

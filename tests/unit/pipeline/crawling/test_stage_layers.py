@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.convolution import Convolution
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.dataset.files import layers_writer
 from filtercrawl.dataset.files.layers_writer import filename_slug
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, ROW_NUMBERS

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.tensor import StoredTensor, TensorLocation, row_major
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor_location import TensorLocation, row_major
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors, hashes_of_layers

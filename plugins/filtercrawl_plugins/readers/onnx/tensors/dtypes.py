@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import ITEMSIZE
+from filtercrawl.api.tensor_location import ITEMSIZE
 from filtercrawl_plugins.readers.onnx.graph.types import ConstantValue, TensorLike
 from filtercrawl_plugins.readers.onnx.tensors.packed import PACKED_TYPES
 

@@ -11,7 +11,7 @@ from filtercrawl.api import range_file
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import LazyFile, MemoryFile, RandomAccessFile, check_range, relative_path
 from filtercrawl.api.reader import Files
-from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
+from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.protobuf.varint import decode_varints
 from filtercrawl_plugins.formats.protobuf.wire import ByteRange, WireReader
 from filtercrawl_plugins.readers.onnx.graph.types import ConstantValue, OnnxTensor, TensorLike, TypedData

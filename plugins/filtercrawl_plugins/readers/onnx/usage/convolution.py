@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from filtercrawl.api.convolution import Convolution, Op
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import Convolution, Op
 from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse
 
 

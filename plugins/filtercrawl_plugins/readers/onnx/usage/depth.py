@@ -8,7 +8,7 @@ from functools import reduce
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from filtercrawl.api.tensor import Depth
+from filtercrawl.api.convolution import Depth
 from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
 from filtercrawl.extraction.architecture.place import CallShape
 from filtercrawl_plugins.readers.onnx.graph.operators import convolution_operator, unsupported_weight_input

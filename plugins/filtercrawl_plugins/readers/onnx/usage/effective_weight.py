@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from filtercrawl.api.tensor import FLOAT_DTYPES
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl.extraction.lazy_tensor import (
     INTEGER_RANGES,
     Arithmetic,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import TensorLocation
+from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction.lazy_tensor import (
     BinaryOperator,
     LazyTensor,

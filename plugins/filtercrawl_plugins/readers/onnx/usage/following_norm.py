@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from filtercrawl.api.tensor import FollowingNorm
+from filtercrawl.api.convolution import FollowingNorm
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, iterate_scopes
 from filtercrawl_plugins.readers.onnx.graph.tensor_names import NamedTensor
 from filtercrawl_plugins.readers.onnx.graph.types import Model, Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from filtercrawl.api.tensor import FLOAT_DTYPES
+from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl_plugins.readers.onnx.graph.operators import (
     INPUT_ROLES,
     LINEAR_OPS,
