@@ -66,7 +66,13 @@ def analyze(dataset: DatasetView) -> Result:
     columns = [name for name in requested if name == POSITION or resolve_column(index, name)]
     compared: dict[str, list[Comparison]] = {name: [] for name in columns}
     spaces: list[tuple[str, CoefficientSpace]] = []
-    compare = ComparisonOptions(strata=STRATA, resamples=options.resamples, seed=options.seed, n_sizes=len(sizes))
+    compare = ComparisonOptions(
+        strata=STRATA,
+        resamples=options.resamples,
+        seed=options.seed,
+        n_sizes=len(sizes),
+        map_items=dataset.map,
+    )
     for i, kernel in enumerate(sizes):
         dataset.progress(i, len(sizes), f"drift, {kernel}")
         layers = select_kernel_size(index, kernel)

@@ -20,6 +20,7 @@ from filtercrawl.cli.sync import cancel_on_signal
 
 if TYPE_CHECKING:
     from filtercrawl.api.vocabulary import WeightForm
+    from filtercrawl.config.settings import Engine
     from filtercrawl_analysis.report.analysis_report import AnalysisReport
 
 _DEFAULTS: Final = AnalysisOptions()
@@ -71,6 +72,25 @@ def analyze(
         str | None,
         typer.Option(metavar="auto|cpu|cuda|mps", help="Where kernels are processed.", show_default="auto"),
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Compute in this many processes.", show_default="2")
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ray",
+            help="Where it is computed: on this machine, or on those of a Ray cluster.",
+            show_default="local",
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The Ray cluster to connect to, HOST:PORT or auto; without it one is started on this machine.",
+            show_default="$RAY_ADDRESS",
+        ),
+    ] = None,
     along: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +127,9 @@ def analyze(
                 also=also,
                 join=join,
                 device=device,
+                jobs=jobs,
+                engine=cast("Engine | None", engine),
+                ray_address=ray_address,
                 along=along,
                 out=out,
                 progress=bar,

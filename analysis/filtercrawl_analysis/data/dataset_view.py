@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,11 @@ from filtercrawl_analysis.data.kept_results import KeptResults
 from filtercrawl_analysis.data.selection import LayerSelection, select_layers
 from filtercrawl_analysis.data.stored_layers import StoredLayers, ViewedLayers, all_nullable
 from filtercrawl_analysis.data.training_steps import training_steps
+from filtercrawl_analysis.engines.engine import Engine, SerialEngine
 from filtercrawl_analysis.statistics.groups.labels import POSITION
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Results of a method that are kept for each layer of `index`: for two views, or two seeds.
 _RESULTS_PER_LAYER: Final = 2
@@ -43,6 +47,7 @@ class FolderDatasetView:
         folder: Path,
         options: AnalysisOptions | None = None,
         progress: Callable[[int, int, str], None] | None = None,
+        engine: Engine | None = None,
     ) -> None:
         """Open a folder; files are read when something is asked for.
 
@@ -50,10 +55,12 @@ class FolderDatasetView:
             folder: The dataset folder.
             options: What the analyses are asked for; by default the defaults.
             progress: Called by `progress`.
+            engine: Where `map` computes; by default in this process.
         """
         self._folder = folder
         self._options = options or AnalysisOptions()
         self._progress = progress
+        self._engine: Engine = engine or SerialEngine()
         self._stored = StoredLayers(folder)
         self._layers: ViewedLayers = self._stored
         if self._options.view == "effective":
@@ -71,7 +78,7 @@ class FolderDatasetView:
 
     def with_view(self, view: WeightForm) -> FolderDatasetView:
         """Return the same dataset with its weights in another form."""
-        return FolderDatasetView(self._folder, replace(self._options, view=view), self._progress)
+        return FolderDatasetView(self._folder, replace(self._options, view=view), self._progress, self._engine)
 
     @cached_property
     def models(self) -> pa.Table:
@@ -136,6 +143,10 @@ class FolderDatasetView:
     def layer_results(self, method: str, keys: Sequence[str], compute: Callable[[Sequence[int]], pa.Table]) -> pa.Table:
         """Return the results of layers, those of earlier runs from below `.filtercrawl` of the folder."""
         return KeptResults(self._folder, _RESULTS_PER_LAYER * len(self._layers.index)).rows(method, keys, compute)
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield the function's value of each item, computed by the engine."""
+        return self._engine.map(function, items)
 
     @cached_property
     def _steps(self) -> tuple[TrainingStep, ...]:

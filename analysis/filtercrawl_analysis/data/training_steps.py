@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ from filtercrawl.api.analysis import AnalysisOptions, DatasetView, TrainingStep
 from filtercrawl.api.vocabulary import TRAINED, WeightForm
 
 Key = tuple[str, int]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def find_steps(index: pa.Table) -> dict[Key, pa.Table]:
@@ -104,6 +107,10 @@ class StepView:
     def layer_results(self, method: str, keys: Sequence[str], compute: Callable[[Sequence[int]], pa.Table]) -> pa.Table:
         """Return the results of layers, kept with those of the whole dataset."""
         return self.dataset.layer_results(method, keys, compute)
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield the function's value of each item."""
+        return self.dataset.map(function, items)
 
     def with_view(self, view: WeightForm) -> StepView:
         """Return the same checkpoint with its weights in another form."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from filtercrawl.api.analysis import Analysis, DatasetView, Result
-from filtercrawl.api.errors import Cancelled, UsageError, describe_error
+from filtercrawl.api.errors import Cancelled, EngineError, UsageError, describe_error
 from filtercrawl_analysis.report.result_validation import validate_result
 
 
@@ -83,6 +83,7 @@ def run_analyses(
 
     Raises:
         Cancelled: The run was cancelled.
+        EngineError: What computes cannot be reached or ends without results.
     """
     taken: set[tuple[str, str]] = set()
     for analysis in analyses:
@@ -91,7 +92,7 @@ def run_analyses(
         try:
             result = analysis.run(dataset)
             problem = validate_result(result, taken)
-        except Cancelled:
+        except (Cancelled, EngineError):
             raise
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             problem = describe_error(error)

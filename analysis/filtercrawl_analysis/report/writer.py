@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Figure, ResultTable
-from filtercrawl.api.errors import describe_error
+from filtercrawl.api.analysis import ResultTable
 from filtercrawl.dataset.files.atomic import atomic_write, write_text
 from filtercrawl.dataset.files.manifest import file_entry, is_published
 from filtercrawl.dataset.files.parquet import BATCH_ROWS, File, write_table
-from filtercrawl_analysis.plots.render import palette_png, png, svg, svg_and_png
-from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.csv import csv_text
+from filtercrawl_analysis.report.drawn_figures import IN_THIS_PROCESS, Drawing, FigureProblem, draw_figure
 from filtercrawl_analysis.report.earlier_results import names_of, read_results, with_dates_of_equal_run, with_kept
 from filtercrawl_analysis.report.html import PICTURE_BYTES, fit_budget, render_report
 from filtercrawl_analysis.report.page_content import read_figures, read_tables
@@ -25,11 +23,6 @@ from filtercrawl_analysis.report.report_folder import ReportFolder
 from filtercrawl_analysis.report.results import ReportInput, WrittenFiles, results_of_run
 from filtercrawl_analysis.report.section_view import PageContent, PageFigure
 from filtercrawl_analysis.report.table_script import write_table_scripts
-
-# From this size on, the page embeds the PNG instead, if that is smaller.
-SVG_BYTES: Final = 60_000
-
-Step = Callable[[int, int, str], None]
 
 
 @dataclass(kw_only=True)
@@ -47,7 +40,7 @@ class WrittenReport:
     results: dict[str, Any] = field(default_factory=dict)
 
 
-def write_report(folder: ReportFolder, content: ReportInput, step: Step = lambda *_: None) -> WrittenReport:
+def write_report(folder: ReportFolder, content: ReportInput, drawing: Drawing = IN_THIS_PROCESS) -> WrittenReport:
     """Write all files, each atomically, and delete those of earlier runs that no section of the report has any more.
 
     A run with the same results keeps the date of the earlier one, so that no byte changes.
@@ -55,7 +48,7 @@ def write_report(folder: ReportFolder, content: ReportInput, step: Step = lambda
     Args:
         folder: Where to write.
         content: What to write.
-        step: Receives the number of figures drawn, their total, and what is done.
+        drawing: How the figures are drawn.
 
     Returns:
         What was written.
@@ -66,7 +59,7 @@ def write_report(folder: ReportFolder, content: ReportInput, step: Step = lambda
     earlier = read_results(folder)
     written = WrittenFiles(left_out={section.name: section.problem for section in content.sections if section.problem})
     _write_tables(folder, content, written)
-    figures = _write_figures(folder, content, written, step)
+    figures = _write_figures(folder, content, written, drawing)
     own = results_of_run(content, written)
     results = with_kept(own, earlier, content.last_withdrawal) if content.keep_others else own
     results = with_dates_of_equal_run(results, earlier)
@@ -114,31 +107,24 @@ def _write_table(folder: ReportFolder, table: ResultTable) -> tuple[list[File], 
 
 
 def _write_figures(
-    folder: ReportFolder, content: ReportInput, written: WrittenFiles, step: Step
+    folder: ReportFolder, content: ReportInput, written: WrittenFiles, drawing: Drawing
 ) -> dict[str, PageFigure]:
     """Draw and write all figures, and return what the page embeds of each; those that fail are noted in `written`."""
-    drawn: dict[str, PageFigure] = {}
+    shown: dict[str, PageFigure] = {}
     figures = [(section.name, figure) for section in content.sections for figure in section.result.figures]
-    for done, (analysis, figure) in enumerate(figures):
-        step(done, len(figures), "figures")
-        try:
-            light, raster = svg_and_png(figure, LIGHT)
-            drawn[figure.name] = _page_figure(figure, light, raster)
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-            written.left_out[f"{analysis}: figure {figure.name}"] = describe_error(error)
+    drawn = drawing.map_items(draw_figure, [figure for _, figure in figures])
+    for done, ((analysis, figure), found) in enumerate(zip(figures, drawn, strict=True)):
+        drawing.step(done, len(figures), "figures")
+        if isinstance(found, FigureProblem):
+            written.left_out[f"{analysis}: figure {figure.name}"] = found.reason
             continue
-        for kind, image in (("svg", light), ("png", raster)):
+        shown[figure.name] = found.shown
+        for kind, image in (("svg", found.svg), ("png", found.png)):
             path = folder.figure(figure.name, kind)
             with atomic_write(folder.root / path, folder.root) as scratch:
                 scratch.write_bytes(image)
             written.sha256[path] = hashlib.sha256(image).hexdigest()
-    return drawn
-
-
-def _page_figure(figure: Figure, light: bytes, raster: bytes) -> PageFigure:
-    if len(light) > SVG_BYTES and len(small := palette_png(raster)) < len(light):
-        return PageFigure(shown=(small, palette_png(png(figure, DARK))), kind="png")
-    return PageFigure(shown=(light, svg(figure, DARK)), kind="svg+xml")
+    return shown
 
 
 def _page_content(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
@@ -40,6 +40,9 @@ def analyze(
     also: Sequence[str] | None = None,
     join: str | Path | None = None,
     device: str | None = None,
+    jobs: int | None = None,
+    engine: Literal["local", "ray"] | None = None,
+    ray_address: str | None = None,
     along: str | None = None,
     out: str | Path | None = None,
     progress: bool | Progress | None = None,
@@ -67,6 +70,9 @@ def analyze(
         join: A CSV or Parquet file with columns of filters, such as their relevance, by `filter_id` or by `layer_id`
             and `out_channel`. The analysis `filters` then runs too, adds them to its table and correlates them with it.
         device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        jobs: Processes that compute, with the engine `local`; they start where there is work for some seconds.
+        engine: `local`, or `ray` for the machines of a Ray cluster. The results are the same.
+        ray_address: The cluster; by default that in `RAY_ADDRESS`, else one that is started on this machine.
         along: `step` to run each analysis once for every step of the training runs, into tables of all steps, and not
             for final checkpoints.
         out: A folder for tables, figures and report, in place of `analysis/` in the dataset.
@@ -84,6 +90,7 @@ def analyze(
             used; or `out` is a file or part of the dataset.
         DatasetError: There is no dataset in the folder, or it cannot be read or written.
         ConflictError: Another process is working on the dataset.
+        EngineError: What computes cannot be reached or ends without results; nothing was written.
         Cancelled: The run was cancelled; nothing was written.
         KeyboardInterrupt: The user interrupted the run; nothing was written.
 
@@ -99,7 +106,8 @@ def analyze(
         raise UsageError(f"view: {view!r} is none of {', '.join(WEIGHT_FORMS)}")
     if along not in (None, "step"):
         raise UsageError(f"along: {along!r} is unknown; there is 'step'")
-    settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device}, keywords=True)
+    given = {"dataset": None if dataset is None else str(dataset), "device": device}
+    settings = resolve(given | {"jobs": jobs, "engine": engine, "ray_address": ray_address}, keywords=True)
     if not has_table(settings.dataset, "models"):
         raise no_dataset(settings.dataset)
     check_columns(columns, settings.dataset)

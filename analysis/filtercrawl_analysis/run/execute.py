@@ -17,7 +17,9 @@ from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.effective_counts import effective_counts
+from filtercrawl_analysis.engines.open_engine import open_engine
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
+from filtercrawl_analysis.report.drawn_figures import Drawing
 from filtercrawl_analysis.report.earlier_results import check_can_be_kept
 from filtercrawl_analysis.report.kernel_picture import layer_pictures
 from filtercrawl_analysis.report.report_folder import Destination, ReportFolder
@@ -41,7 +43,7 @@ def execute(
 
     Args:
         analyses: The analyses to run, in this order.
-        settings: Names the dataset folder.
+        settings: Name the dataset folder, and the engine that computes.
         options: What the analyses are asked for.
         destination: Where the report is written. By default `analysis/` of the dataset, which it replaces.
         progress: Receives the progress of the run.
@@ -55,6 +57,8 @@ def execute(
         Cancelled: The run was cancelled; nothing was written.
         ConflictError: Another process is working on the dataset.
         DatasetError: The folder cannot be read or written, or results that are to be kept cannot be read.
+        EngineError: What computes cannot be reached or ends without results; nothing was written.
+        UsageError: The engine is not installed.
     """
     dataset, begin = settings.dataset, time.monotonic() if started is None else started
     reporter, token = progress or NullProgress(), cancellation or CancellationToken()
@@ -67,10 +71,10 @@ def execute(
         token.raise_if_cancelled()
         reporter.step(done, total, what)
 
-    with open_dataset(settings) as opened:
+    with open_engine(settings, token) as engine, open_dataset(settings) as opened:
         catalog = opened.catalog
         export_if_needed(dataset, catalog)  # a killed run may have left tables that are older than the catalog
-        view = FolderDatasetView(dataset, options, step)
+        view = FolderDatasetView(dataset, options, step, engine)
         reporter.start(len(analyses))
         runs = []
         for run in run_analyses(analyses, view, reporter):
@@ -97,7 +101,7 @@ def execute(
             keep_others=keep_others,
             last_withdrawal=pc.max(DatasetFolder(dataset).table("withdrawn", ["withdrawn"])["withdrawn"]).as_py(),
         )
-        written = write_report(folder, content, reporter.step)
+        written = write_report(folder, content, Drawing(map_items=engine.map, step=step))
         if into_dataset:
             export_if_needed(dataset, catalog)
     return AnalysisReport(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl.api.analysis import DatasetView
+
+T = TypeVar("T")
 
 # Layers whose samples are in memory at a time.
 _BATCH: Final = 512
@@ -34,3 +37,10 @@ def iter_samples(dataset: DatasetView, layers: Sequence[str]) -> Iterator[NDArra
         batch = layers[start : start + _BATCH]
         samples = dict(dataset.samples(batch))
         yield from map(samples.get, batch)
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Yield items in batches of a size, the last one perhaps smaller, as `itertools.batched` of Python 3.12."""
+    waiting = iter(items)
+    while batch := tuple(islice(waiting, size)):
+        yield batch

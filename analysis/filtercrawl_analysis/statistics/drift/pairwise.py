@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Final
 
 import numpy as np
 
+from filtercrawl_analysis.engines.engine import MapItems, SerialEngine
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.components.coefficients import CoefficientHistograms
 from filtercrawl_analysis.statistics.drift.divergence import component_divergence, paired_drift, pairwise_drift
@@ -30,6 +33,10 @@ from filtercrawl_analysis.statistics.drift.model_histograms import (
 )
 from filtercrawl_analysis.statistics.groups.labels import LayerGroups, ordered_labels
 from filtercrawl_analysis.statistics.groups.resampling import random_generator
+from filtercrawl_analysis.statistics.layer_inputs import batched
+
+# Tests of pairs that are computed at a time, some tenths of a second.
+_BATCH: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +86,14 @@ class ComparisonOptions:
         resamples: Number of random assignments that was asked for.
         seed: Seed of all random numbers.
         n_sizes: Number of kernel sizes, which share a table.
+        map_items: Computes the tests.
     """
 
     strata: Sequence[str]
     resamples: int
     seed: int
     n_sizes: int
+    map_items: MapItems = SerialEngine().map
 
 
 def compare_groups(
@@ -114,22 +123,23 @@ def compare_groups(
     pairs = list(itertools.combinations(range(len(names)), 2))
     draws = draws_of_table(options.resamples, len(pairs) * options.n_sizes)
     sizes = {row["group"]: row for row in groups}
-    plain: list[PairComparison] = []
-    matched: list[PairComparison] = []
+    rows: list[Row] = []
+    tests: list[_Test] = []
     for a, b in pairs:
         pair: Row = {"kernel": kernel, "group_a": names[a], "group_b": names[b], "mode": histograms.space.mode}
         row = pair | _sizes(sizes[names[a]], sizes[names[b]])
         row |= {"drift": float(drift[a, b]), "floor": _floor(cells, single_stratum(cells, a, b))}
         row["by_component"] = component_divergence(distributions[a], distributions[b]).tolist()
-        random = random_generator(options.seed, column, kernel, names[a], names[b])
-        inference = infer_drift(cells, single_stratum(cells, a, b), draws, random)
-        plain.append(PairComparison(row=row, inference=inference))
+        names_of_test = (column, kernel, names[a], names[b])
+        rows.append(row)
+        tests.append(_Test(strata=single_stratum(cells, a, b), draws=draws, seed=options.seed, names=names_of_test))
         for by, codes in strata.items():
             if shared := common_strata(cells, codes, a, b):
-                random = random_generator(options.seed, column, kernel, names[a], names[b], by)
-                inference = infer_drift(cells, shared, draws, random)
-                row = pair | {"matched_by": by, "plain_drift": float(drift[a, b])} | _matched_row(cells, shared)
-                matched.append(PairComparison(row=row, inference=inference))
+                rows.append(pair | {"matched_by": by, "plain_drift": float(drift[a, b])} | _matched_row(cells, shared))
+                tests.append(_Test(strata=shared, draws=draws, seed=options.seed, names=(*names_of_test, by)))
+    batches = batched((test.with_own_cells(cells) for test in tests), _BATCH)
+    inferences = chain.from_iterable(options.map_items(_infer, batches))
+    compared = [PairComparison(row=row, inference=found) for row, found in zip(rows, inferences, strict=True)]
     return Comparison(
         column=column,
         kernel=kernel,
@@ -137,9 +147,39 @@ def compare_groups(
         models=len(np.unique(cells.model)),
         drift=drift,
         groups=groups,
-        plain=tuple(plain),
-        matched=tuple(matched),
+        plain=tuple(pair for pair in compared if "matched_by" not in pair.row),
+        matched=tuple(pair for pair in compared if "matched_by" in pair.row),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Test:
+    """One test of two groups.
+
+    Attributes:
+        strata: The strata to compare.
+        draws: Most random assignments.
+        seed: Seed of the run.
+        names: What the random numbers are of.
+    """
+
+    strata: tuple[Stratum, ...]
+    draws: int
+    seed: int
+    names: tuple[str, ...]
+
+    def with_own_cells(self, cells: ModelGroupHistograms) -> tuple[ModelGroupHistograms, _Test]:
+        """Return the cells of the strata alone, and the test with their places among these."""
+        chosen = np.unique(np.concatenate([side for s in self.strata for side in (s.first, s.second)]))
+        places = [(np.searchsorted(chosen, s.first), np.searchsorted(chosen, s.second)) for s in self.strata]
+        own = replace(cells, group=cells.group[chosen], model=cells.model[chosen], counts=cells.counts[chosen])
+        return own, replace(self, strata=tuple(Stratum(first=first, second=second) for first, second in places))
+
+
+def _infer(batch: Sequence[tuple[ModelGroupHistograms, _Test]]) -> list[DriftInference]:
+    return [
+        infer_drift(cells, test.strata, test.draws, random_generator(test.seed, *test.names)) for cells, test in batch
+    ]
 
 
 def _sizes(first: Row, second: Row) -> Row:

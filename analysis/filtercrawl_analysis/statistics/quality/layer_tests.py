@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.entropy.null import EntropyNull
 from filtercrawl_analysis.statistics.entropy.structure_test import LayerToTest, StructureTests
-from filtercrawl_analysis.statistics.layer_inputs import iter_samples, result_key, sample_digests
+from filtercrawl_analysis.statistics.layer_inputs import batched, iter_samples, result_key, sample_digests
 from filtercrawl_analysis.statistics.quality.kernel_sample import kernel_sample_stats
 from filtercrawl_analysis.statistics.quality.outlier_bounds import LayerTotals
 
@@ -34,6 +34,8 @@ COLUMNS: Final = (
 )
 # To be raised when a result changes: those that are kept are then computed again.
 _VERSION: Final = 1
+# Layers that are tested at a time, some tenths of a second.
+_BATCH: Final = 64
 _INPUTS: Final = (
     "layer_sha256", "kernel_size", "n_dead", "variance_entropy", "n_finite", "power_sums", "max_abs", "kurtosis",
 )  # fmt: skip
@@ -56,13 +58,22 @@ def layer_tests(dataset: DatasetView, layers: Sequence[Row]) -> pa.Table:
 
 
 def _test_layers(dataset: DatasetView, layers: Sequence[Row], positions: Sequence[int]) -> pa.Table:
-    null = EntropyNull(dataset.options.seed)
-    tests = StructureTests(null, dataset.options.seed)
-    tested = [layers[position] for position in positions]
+    tested = [{name: layers[position][name] for name in _INPUTS} for position in positions]
+    samples = iter_samples(dataset, [layer["layer_sha256"] for layer in tested])
+    batches = batched(zip(tested, samples, strict=True), _BATCH)
     rows: list[Row] = []
-    for layer, sampled in zip(tested, iter_samples(dataset, [layer["layer_sha256"] for layer in tested]), strict=True):
+    for of_batch in dataset.map(partial(_test_batch, dataset.options.seed), batches):
+        rows += of_batch
         dataset.progress(len(rows), len(tested), "layers against random weights")
-        kernels, seed = _finite(sampled), [null.seed, int(layer["layer_sha256"][:15], 16)]
+    return pa.Table.from_pylist(rows, schema=pa.schema(COLUMNS))
+
+
+def _test_batch(seed: int, batch: Sequence[tuple[Row, NDArray[np.float32] | None]]) -> list[Row]:
+    """Return the columns of layers from their `_INPUTS` and sampled kernels; no row depends on the others."""
+    tests = _structure_tests(seed)
+    rows: list[Row] = []
+    for layer, sampled in batch:
+        kernels, seeds = _finite(sampled), [seed, int(layer["layer_sha256"][:15], 16)]
         to_test = LayerToTest(
             kernels=kernels,
             n_kernels=layer["n_finite"],
@@ -70,9 +81,14 @@ def _test_layers(dataset: DatasetView, layers: Sequence[Row], positions: Sequenc
             entropy=layer["variance_entropy"],
             kurtosis=layer["kurtosis"],
         )
-        rows.append({**_of_kernels(kernels, layer, seed), **asdict(tests.test(to_test, seed))})
-    dataset.progress(len(rows), len(rows), "layers against random weights")
-    return pa.Table.from_pylist(rows, schema=pa.schema(COLUMNS))
+        rows.append({**_of_kernels(kernels, layer, seeds), **asdict(tests.test(to_test, seeds))})
+    return rows
+
+
+@lru_cache(maxsize=1)
+def _structure_tests(seed: int) -> StructureTests:
+    """Return the tests of a seed with what they have simulated in this process."""
+    return StructureTests(EntropyNull(seed), seed)
 
 
 def _finite(kernels: NDArray[np.float32] | None) -> Array | None:

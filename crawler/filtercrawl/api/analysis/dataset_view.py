@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from filtercrawl.api.vocabulary import WeightForm
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,23 @@ class DatasetView(Protocol):
 
         Returns:
             A row for each key, in this order.
+        """
+        ...
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield the function's value of each item, in their order, computed by the engine of the run.
+
+        A value must depend on its item alone: seeds of random numbers are part of it, and it has everything that is
+        read of the dataset. Functions of a module and items that can be pickled are computed in other processes, all
+        others in this one.
+
+        Args:
+            function: Called once for each item.
+            items: Taken as they are needed, a few ahead of the value that is yielded next. An item that takes some
+                tenths of a second is worth its way.
+
+        Raises:
+            Cancelled: The run is to end.
         """
         ...
 
