@@ -24,7 +24,8 @@ from real_files_list import DISTRIBUTED, IN_REPOSITORIES, PACKAGED, RealFile, fe
 from real_files_references import distributed_tensors, rewritten_files
 
 import filtercrawl
-from filtercrawl.api.range_file import LocalFile, RandomAccessFile
+from filtercrawl.api.local_file import LocalFile
+from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.torch.distributed import DistributedCheckpoint
 

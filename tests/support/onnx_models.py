@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from filtercrawl.api.range_file import LocalFile, MemoryFile, RandomAccessFile
+from filtercrawl.api.local_file import LocalFile
+from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl.extraction.to_float32 import read_float32

@@ -1,16 +1,13 @@
-"""Files that are read by byte range: on this machine, in memory, remote, or derived from other files."""
+"""Files that are read by byte range: in memory, remote, or derived from others; `local_file` has those on disk."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from filtercrawl.api.errors import ChangedError, CheckpointError, TruncatedError, UnsafeFileError
+from filtercrawl.api.errors import TruncatedError, UnsafeFileError
 
 # Bytes read at a time: a copy of this size stays in the CPU cache and does not raise peak memory.
 READ_CHUNK_BYTES: Final = 1024 * 1024
@@ -221,100 +218,6 @@ class LazyFile:
     def source_spans(self, start: int, stop: int) -> Iterable[Span]:
         """Yield all sources, since any read decodes the whole; none after that."""
         return self._sources if start < stop and self._data is None else ()
-
-
-class LocalFile:
-    """A file on this machine; counts the bytes read and detects changes.
-
-    Attributes:
-        path: Path of the file.
-        name: Name of the file in messages.
-        size: Length in bytes when it was opened.
-        bytes_read: Bytes read so far.
-    """
-
-    def __init__(self, path: Path, name: str | None = None) -> None:
-        self.path = path
-        self.name = name or path.name
-        self.bytes_read = 0
-        self._lock = threading.Lock()
-        self._fd = -1  # so that `close` works on a file that could not be opened
-        try:
-            self._fd = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
-        status = os.fstat(self._fd)
-        self.size = status.st_size
-        self._version = file_version(status)
-
-    def read(self, offset: int, length: int) -> bytes:
-        check_range(self, offset, length)
-        chunks = []
-        try:
-            while length:  # one pread returns at most 2 GiB, and may return less
-                chunk = os.pread(self._fd, length, offset)
-                if not chunk:
-                    raise ChangedError(f"{self.name}: was truncated while it was read; run again")
-                chunks.append(chunk)
-                offset += len(chunk)
-                length -= len(chunk)
-        except OSError as error:
-            raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        with self._lock:
-            self.bytes_read += len(data)
-        return data
-
-    def read_into(self, offset: int, target: memoryview) -> None:
-        """Fill memory; see `BufferReader`."""
-        check_range(self, offset, len(target))
-        filled = 0
-        try:
-            while filled < len(target):
-                read = os.preadv(self._fd, [target[filled:]], offset + filled)
-                if not read:
-                    raise ChangedError(f"{self.name}: was truncated while it was read; run again")
-                filled += read
-        except OSError as error:
-            raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
-        with self._lock:
-            self.bytes_read += filled
-
-    @property
-    def etag(self) -> str:
-        """Version of the file when it was opened; see `file_version`."""
-        return self._version
-
-    def check_unchanged(self) -> None:
-        """Raise ChangedError if the file is not the one that was opened."""
-        try:
-            same = file_version(os.fstat(self._fd)) == self._version == file_version(self.path.stat())
-        except OSError:
-            same = False
-        if not same:
-            raise ChangedError(f"{self.name}: changed while it was read; run again")
-
-    def close(self) -> None:
-        """Close the file; reading it afterwards fails."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def file_version(status: os.stat_result) -> str:
-    """Return a text that changes whenever a local file may have changed: its size, times and inode."""
-    return f"{status.st_size}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}"
 
 
 def relative_path(path: str) -> PurePosixPath:

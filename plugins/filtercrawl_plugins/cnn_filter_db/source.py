@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError, UsageError
-from filtercrawl.api.range_file import LocalFile, RandomAccessFile
+from filtercrawl.api.local_file import LocalFile
+from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Query
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, import_h5py

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.range_file import file_version
+from filtercrawl.api.local_file import file_version
 from filtercrawl.api.source import Query, Source
 from filtercrawl_plugins.sources.local.source import filtercrawl_sources
 

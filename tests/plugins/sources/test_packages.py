@@ -17,8 +17,8 @@ from conftest import Sync
 from filtercrawl import inspect
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.local_file import file_version
 from filtercrawl.api.plugin_manager import load_plugins
-from filtercrawl.api.range_file import file_version
 from filtercrawl.api.source import Query, Source
 from filtercrawl_plugins.sources.packages.source import PackagesSource, filtercrawl_sources
 from support.plugins import instead

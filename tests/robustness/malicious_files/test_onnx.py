@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from filtercrawl.api.errors import CheckpointError, FormatError, TruncatedError, UnsupportedError
-from filtercrawl.api.range_file import LocalFile, MemoryFile
+from filtercrawl.api.local_file import LocalFile
+from filtercrawl.api.range_file import MemoryFile
 from support.onnx_models import READER, MemoryFiles, branch, model, node, random_array, read, stored_bytes, tensor
 
 

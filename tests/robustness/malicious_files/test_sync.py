@@ -251,28 +251,3 @@ def test_text_from_files_is_data(zoo: Path, dataset: Path, run_sync: Sync) -> No
     assert shown.replace("\n", "").isprintable()
     assert r"\U0000202eabc.weight" in shown
     assert max(map(len, shown.splitlines())) < 300
-
-
-# By file name: files that name others as their parts.
-THIEVES: dict[str, Callable[[], bytes]] = {
-    "index.json": lambda: json.dumps({"weight_map": {"nosuch": "good.safetensors"}}).encode(),
-    "whole.index.json": lambda: json.dumps({"weight_map": {"nosuch": "model.index.json"}}).encode(),
-    "graph.onnx": lambda: external("good.safetensors"),
-    "shard.onnx": lambda: external("1-of-2.safetensors"),
-}
-
-
-@pytest.mark.parametrize("thief", THIEVES)
-def test_a_file_hides_no_other_by_naming_it(thief: str, zoo: Path, dataset: Path, run_sync: Sync) -> None:
-    put(zoo / "good.safetensors", state())
-    parts = {f"{part}-of-2.safetensors": f"{part}.weight" for part in (1, 2)}
-    for path, name in parts.items():
-        put(zoo / path, {name: torch.full((2, 3, 3, 3), 1.0)})
-    (zoo / "model.index.json").write_text(json.dumps({"weight_map": {name: path for path, name in parts.items()}}))
-    (zoo / thief).write_bytes(THIEVES[thief]())
-    for _ in range(2):
-        run_sync(prune=True)
-        outcomes = {row["name"]: row["outcome"] for row in models(dataset).values()}
-        assert outcomes.keys() == {"good.safetensors", "model.index.json", thief}
-        assert outcomes["good.safetensors"] == outcomes["model.index.json"] == "emitted"
-        assert layers(dataset).keys() >= {"local/model.index.json#1.weight", "local/model.index.json#2.weight"}

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 from filtercrawl.api.errors import ChangedError, CheckpointError, FormatError, TruncatedError, UnsafeFileError
+from filtercrawl.api.local_file import LocalFile
 from filtercrawl.api.range_file import (
     READ_CHUNK_BYTES,
     FileSlice,
     LazyFile,
-    LocalFile,
     MemoryFile,
     read_into,
     relative_path,

@@ -75,6 +75,11 @@ class KnownModels:
         """Tell whether the main file of a checkpoint was read from here."""
         return self._db.execute(f"SELECT 1 FROM models WHERE {_URL} = ? LIMIT 1", (url,)).fetchone() is not None
 
+    def has_content_from(self, url: str) -> bool:
+        """Tell whether a checkpoint whose main file is here could be read, now or before."""
+        sql = f"SELECT 1 FROM models WHERE {_URL} = ? AND json_extract(record, '$.tensors_emitted') IS NOT NULL LIMIT 1"
+        return self._db.execute(sql, (url,)).fetchone() is not None
+
     def model_offered_as(self, source: str, name: str) -> ModelRow | None:
         """Return the row of the checkpoint that its source last offered by this name."""
         sql = f"SELECT record FROM models WHERE source = ? AND {_OFFERED_AS} = ? ORDER BY model_id DESC LIMIT 1"

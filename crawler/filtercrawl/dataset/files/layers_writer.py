@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from filtercrawl.api.range_file import LocalFile, sha256
+from filtercrawl.api.local_file import LocalFile
+from filtercrawl.api.range_file import sha256
 from filtercrawl.dataset.files.atomic import sync_to_disk
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, SCHEMA_VERSION
 from filtercrawl.dataset.schema.layer_row import LayerRow

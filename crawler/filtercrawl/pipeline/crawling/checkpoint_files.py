@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
-from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, is_local, local_path
+from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, is_local
 from filtercrawl.api.errors import (
     Cancelled,
     CheckpointError,
@@ -18,7 +18,8 @@ from filtercrawl.api.errors import (
     describe_error,
 )
 from filtercrawl.api.format_names import format_name
-from filtercrawl.api.range_file import LocalFile, RandomAccessFile, Span, prefetch, relative_path, sha256
+from filtercrawl.api.local_file import LocalFile, open_listed
+from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch, relative_path, sha256
 from filtercrawl.api.reader import Reader, find_reader
 from filtercrawl.api.source import Source, SupportsSubfile, SupportsUrlResolution
 from filtercrawl.api.tensor import StoredTensor
@@ -239,7 +240,7 @@ class CheckpointFiles:
     def _open(self, file: RemoteFile) -> LocalFile | OpenedFile:
         if file.url not in self._opened:
             self._opened[file.url] = (
-                LocalFile(local_path(file), display_name(file))
+                open_listed(file, display_name(file))
                 if is_local(file)
                 else self._transport.open(self._resolved(file), file.url)
             )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, local_path
 from filtercrawl.api.errors import Cancelled, CheckpointError, FormatError
 from filtercrawl.api.format_names import FORMATS_WITHOUT_READER, format_name
 from filtercrawl.api.hub_cache import may_link_to
+from filtercrawl.api.local_file import LocalFile, file_version, listed_folder, open_listed
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.range_file import LocalFile, RandomAccessFile, file_version, relative_path
+from filtercrawl.api.range_file import RandomAccessFile, relative_path
 from filtercrawl.api.reader import Reader, SupportsCompanionCheck, find_reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.known_models import KnownFiles
+
+_SHARD: Final = re.compile(r"(?<!\d)\d{1,6}-of-\d{1,6}(?!\d)")
 
 
 def with_companions(checkpoint: Checkpoint, plugins: Plugins, known: KnownFiles | None) -> Checkpoint | str:
@@ -33,7 +38,7 @@ def with_companions(checkpoint: Checkpoint, plugins: Plugins, known: KnownFiles 
         paths = [path for path, _ in before[1:] if path is not None]
         return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths))) if paths else checkpoint
     try:
-        with LocalFile(local_path(main)) as file:
+        with open_listed(main) as file:
             reader = find_reader(plugins.readers, file)
             if reader is None:
                 suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
@@ -55,9 +60,7 @@ def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterat
     form a cycle.
     """
     main = checkpoint.files[0]
-    main_path = local_path(main)
-    depth = len(PurePosixPath(main.path or main_path.name).parts)
-    root = Path(*main_path.parts[:-depth])
+    root = listed_folder(main, local_path(main))
     for path in dict.fromkeys(paths):
         try:
             target = (root / path).resolve()
@@ -69,11 +72,19 @@ def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterat
         yield RemoteFile(url=url, size=status.st_size, etag=file_version(status), path=path)
 
 
+def is_shard_name(path: str) -> bool:
+    """Return whether a path names a part of a checkpoint: `model-00001-of-00005.safetensors`, `__0_0.distcp`."""
+    name = PurePosixPath(path).name
+    return name.endswith(".distcp") or _SHARD.search(name) is not None
+
+
 class PartFinder:
     """Tells which companion files of local checkpoints are parts of them, and not checkpoints of their own.
 
-    A file may name any other file beside it. One that a reader reads stays a checkpoint of its own, unless the reader
-    of the file that names it knows it as its part.
+    A file may name any other file beside it, so its word alone hides none. A companion is a part
+
+    - where its own name says that it is a shard, and it holds what the index says, or cannot be read;
+    - where it is no checkpoint (no reader reads it, and none ever did) and the file that names it is read whole.
     """
 
     def __init__(self, checkpoints: Sequence[Checkpoint], plugins: Plugins, catalog: Catalog | None) -> None:
@@ -92,7 +103,7 @@ class PartFinder:
     def parts(self, checkpoint: Checkpoint, known: KnownFiles | None) -> Iterator[str]:
         """Yield the addresses of companion files that are parts of a checkpoint.
 
-        Nothing is opened if no file has changed since the last run, and none was a checkpoint of its own.
+        No shard is opened if no file has changed since the last run, and it was no checkpoint of its own.
 
         Args:
             checkpoint: A checkpoint of the listing.
@@ -104,18 +115,25 @@ class PartFinder:
             return
         state = known.files if known is not None else None
         unchanged = state is not None and [etag for _, etag in state] == [file.etag for file in checkpoint.files]
-        if unchanged and not any(self._catalog and self._catalog.has_location(file.url) for file in listed):
-            yield from (file.url for file in listed)
-            return
         for file in listed:
-            tensors = self._tensors_of(file.url)
-            if tensors is None or self._owns(checkpoint, file, tensors):
+            if is_shard_name(file.path or file.url):
+                settled = unchanged and not (self._catalog and self._catalog.has_location(file.url))
+                if settled or (tensors := self._tensors_of(file.url)) is None or self._owns(checkpoint, file, tensors):
+                    yield file.url
+            elif self._is_data_of(file, main):
                 yield file.url
+
+    def _is_data_of(self, companion: RemoteFile, main: RemoteFile) -> bool:
+        """Return whether a companion is external data: no checkpoint itself, of one that can be read."""
+        if self._tensors_of(companion.url) is not None or self._tensors_of(main.url) is None:
+            return False
+        # One that cannot be read now may be read again later.
+        return not (self._catalog and self._catalog.has_content_from(companion.url))
 
     def _owns(self, checkpoint: Checkpoint, companion: RemoteFile, tensors: Sequence[StoredTensor]) -> bool:
         path = str(PurePosixPath(companion.path or "").relative_to(folder(checkpoint)))
         try:
-            with LocalFile(local_path(checkpoint.files[0])) as file:
+            with open_listed(checkpoint.files[0]) as file:
                 reader: object = find_reader(self._plugins.readers, file)
                 return isinstance(reader, SupportsCompanionCheck) and reader.owns_companion(file, path, tensors)
         except Cancelled:
@@ -172,4 +190,4 @@ class _LocalFiles:
         return found
 
     def _open(self, file: RemoteFile) -> LocalFile:
-        return self._opened.enter_context(LocalFile(local_path(file)))
+        return self._opened.enter_context(open_listed(file))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, PreviousState, TrainingRun
-from filtercrawl.api.errors import FormatError
+from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.vocabulary import TASKS
 from filtercrawl_plugins.sources.local.metadata_table import READERS, Row, read_table
 from filtercrawl_plugins.sources.local.metadata_values import KNOWN_COLUMNS, RUN, TEXTS, convert, reserved_columns
@@ -44,20 +44,21 @@ class FolderMetadata:
     matched: set[str] = field(default_factory=set)
 
     @classmethod
-    def read(cls, folder: Path, prefix: str = "") -> FolderMetadata | None:
+    def read(cls, root: Path, prefix: str = "") -> FolderMetadata | None:
         """Read the metadata file of a folder; None if there is none. A problem is logged.
 
         Args:
-            folder: The folder.
-            prefix: POSIX path of the folder below the one that is listed, for messages.
+            root: The folder that is listed.
+            prefix: POSIX path of the folder below it, with a trailing slash; empty for itself.
         """
+        folder = root / prefix
         path = next((folder / name for name in READERS if os.path.isfile(folder / name)), None)  # noqa: PTH113
         if path is None:
             return None
         found = cls(name=f"{prefix}{path.name}")
         try:
-            rows = read_table(path)
-        except FormatError as error:
+            rows = read_table(path, root)
+        except CheckpointError as error:
             logger.warning(
                 "%s%s; it is ignored, and what it stated of the checkpoints beside it before is kept", prefix, error
             )
@@ -166,7 +167,7 @@ class MetadataLookup:
 
     def _folder(self, prefix: str) -> FolderMetadata | None:
         if prefix not in self._folders:
-            self._folders[prefix] = FolderMetadata.read(self._root / prefix, prefix)
+            self._folders[prefix] = FolderMetadata.read(self._root, prefix)
         return self._folders[prefix]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl_plugins.sources.local.side_files import read_side_file
 
-MAX_BYTES: Final = 64 * 1024 * 1024
 _MAX_FIELD: Final = 1024 * 1024
 _INTEGER: Final = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
 _FLOAT: Final = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?")
@@ -19,50 +20,54 @@ _FLOAT: Final = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?")
 Row = dict[str, Any]
 
 
-def read_table(path: Path) -> list[Row]:
+def read_table(path: Path, root: Path) -> list[Row]:
     """Return the rows of a metadata file by column; empty cells are left out.
 
+    Args:
+        path: The file.
+        root: The folder that is listed.
+
     Raises:
-        FormatError: The file cannot be read, is too large, or has no column `file_name`.
+        CheckpointError: The file cannot be read, is too large, or has no column `file_name`.
     """
+    data = read_side_file(path, root)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise FormatError(f"{path.name}: has {size:,} bytes, at most {MAX_BYTES:,} are read")
-        rows = [{key: value for key, value in row.items() if not _is_empty(value)} for row in READERS[path.name](path)]
-    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        rows = [{key: value for key, value in row.items() if not _is_empty(value)} for row in READERS[path.name](data)]
+    except (ValueError, RecursionError, csv.Error) as error:
         raise FormatError(f"{path.name}: cannot be read ({' '.join(str(error).split())})") from error
     if not any("file_name" in row for row in rows):
         raise FormatError(f"{path.name}: has no column file_name")
     return rows
 
 
-def _read_csv(path: Path) -> Iterator[Row]:
+def _read_csv(data: bytes) -> Iterator[Row]:
     csv.field_size_limit(_MAX_FIELD)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file, strict=True):
-            if None in row:
-                raise ValueError(f"a row has more cells than there are columns: {row[None]!r:.80}")
-            yield {key: _number(value) for key, value in row.items()}
+    for row in csv.DictReader(_text(data), strict=True):
+        if None in row:
+            raise ValueError(f"a row has more cells than there are columns: {row[None]!r:.80}")
+        yield {key: _number(value) for key, value in row.items()}
 
 
-def _read_json_lines(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no JSON object")
-            yield row
+def _read_json_lines(data: bytes) -> Iterator[Row]:
+    for number, line in enumerate(_text(data), 1):
+        if not line.strip():
+            continue
+        row = json.loads(line)
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number} is no JSON object")
+        yield row
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
+def _text(data: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+
+
+def _read_parquet(data: bytes) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
     except pa.ArrowException as error:
@@ -70,7 +75,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 
 # In the order in which they are looked for.
-READERS: Final[Mapping[str, Callable[[Path], Iterator[Row]]]] = {
+READERS: Final[Mapping[str, Callable[[bytes], Iterator[Row]]]] = {
     "metadata.csv": _read_csv,
     "metadata.jsonl": _read_json_lines,
     "metadata.parquet": _read_parquet,

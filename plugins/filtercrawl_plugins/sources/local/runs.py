@@ -63,8 +63,8 @@ class RunLookup:
         self._label = label.rstrip("/")
         self._alone = names is None
         self._lightning = LightningFolders(names or ())
-        self._iterations = lru_cache(maxsize=None)(lambda folder: read_iterations(root / folder / RESULTS))
-        self._state = lru_cache(maxsize=None)(lambda folder: read_trainer_state(root / folder / TRAINER_STATE))
+        self._iterations = lru_cache(maxsize=None)(lambda folder: read_iterations(root / folder / RESULTS, root))
+        self._state = lru_cache(maxsize=None)(lambda folder: read_trainer_state(root / folder / TRAINER_STATE, root))
 
     def run_of(self, name: str) -> FoundRun | None:
         """Return the run of a file; None if neither its path nor a file beside it states one.

@@ -14,7 +14,8 @@ from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, Re
 from filtercrawl.api.errors import UnsafeFileError, UsageError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.hub_cache import blobs_of
-from filtercrawl.api.range_file import file_version, relative_path
+from filtercrawl.api.local_file import file_version
+from filtercrawl.api.range_file import relative_path
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.untrusted_names import is_safe_name

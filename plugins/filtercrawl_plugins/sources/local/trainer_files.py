@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
+from filtercrawl.api.errors import CheckpointError
+from filtercrawl_plugins.sources.local.side_files import read_side_file
+
 TRAINER_STATE: Final = "trainer_state.json"
 RESULTS: Final = "result.json"
-_MAX_BYTES: Final = 64 * 1024 * 1024
 _STEPS: Final = range(2**63)
 
 
@@ -29,10 +31,15 @@ class TrainerState:
     tracks_best: bool = False
 
 
-def read_trainer_state(path: Path) -> TrainerState | None:
-    """Return what a `trainer_state.json` states; None if it is missing or states no step."""
+def read_trainer_state(path: Path, root: Path) -> TrainerState | None:
+    """Return what a `trainer_state.json` states; None if it cannot be read or states no step.
+
+    Args:
+        path: The file.
+        root: The folder that is listed.
+    """
     try:
-        state: Any = json.loads(_read(path) or "null")
+        state: Any = json.loads(_read(path, root) or "null")
     except (ValueError, RecursionError):
         return None
     if not isinstance(state, dict) or not _is_step(state.get("global_step")):
@@ -47,14 +54,15 @@ def read_trainer_state(path: Path) -> TrainerState | None:
     )
 
 
-def read_iterations(path: Path) -> dict[str, int]:
+def read_iterations(path: Path, root: Path) -> dict[str, int]:
     """Return the training iteration of each checkpoint folder in the `result.json` of a trial of Ray.
 
     Args:
         path: A file with one JSON object a line; lines that are none are left out.
+        root: The folder that is listed.
     """
     found: dict[str, int] = {}
-    for line in (_read(path) or "").splitlines():
+    for line in (_read(path, root) or "").splitlines():
         try:
             result: Any = json.loads(line)
         except (ValueError, RecursionError):
@@ -67,11 +75,11 @@ def read_iterations(path: Path) -> dict[str, int]:
     return found
 
 
-def _read(path: Path) -> str | None:
-    """Return the text of a file; None if it cannot be read or is too large."""
+def _read(path: Path, root: Path) -> str | None:
+    """Return the text of a file; None if it cannot be read."""
     try:
-        return None if path.stat().st_size > _MAX_BYTES else path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return read_side_file(path, root).decode(errors="replace")
+    except CheckpointError:
         return None
 
 

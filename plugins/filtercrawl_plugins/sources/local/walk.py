@@ -121,13 +121,15 @@ def walk(root: Path) -> Iterator[FoundFile | SkippedPath]:
 def _list_entries(folder: Folder, root: Path) -> Iterator[FoundFile | SkippedPath | Folder]:
     try:
         paths = list(folder.path.iterdir())
+        is_own = bool(folder.name) and is_dataset(paths)
+        is_cache = is_cached_repository(folder.real)
+        snapshot = latest_snapshot(folder.real) if is_cache else None
     except OSError as error:
         yield SkippedPath(name=folder.name.rstrip("/"), reason=f"cannot be listed: {os_error_reason(error)}")
         return
-    if folder.name and is_dataset(paths):
+    if is_own:
         return
-    if is_cached_repository(folder.real):
-        snapshot = latest_snapshot(folder.real)
+    if is_cache:
         if snapshot is not None:
             name = f"{folder.name}snapshots/{snapshot.name}/"
             yield Folder(path=folder.path / "snapshots" / snapshot.name, name=name, real=snapshot, linked=folder.linked)

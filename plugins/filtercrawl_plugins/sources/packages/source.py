@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile, Skipped
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.range_file import file_version
+from filtercrawl.api.local_file import file_version
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.metadata.licenses import license_from_metadata

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from filtercrawl.api.range_file import LocalFile
+from filtercrawl.api.local_file import LocalFile
 from filtercrawl.api.tensor import StoredTensor
 from support.onnx_models import READER, read, stored_bytes
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import AttributeProto, GraphProto, TensorProto
 
-from filtercrawl.api.range_file import LocalFile
+from filtercrawl.api.local_file import LocalFile
 from support.onnx_models import READER, all_tensors, read, reference, stored_bytes
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from filtercrawl.api.range_file import LocalFile
+from filtercrawl.api.local_file import LocalFile
 from support.torch_files import READERS, OneFile, numbers
 
 CORPUS = os.environ.get("FILTERCRAWL_CORPUS")

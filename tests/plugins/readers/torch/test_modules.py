@@ -204,7 +204,7 @@ def test_constants_of_the_code_are_in_the_ledger() -> None:
 
 @pytest.mark.parametrize("distribution", ["silero-vad"])
 def test_a_published_torchscript_network(distribution: str) -> None:
-    from filtercrawl.api.range_file import LocalFile
+    from filtercrawl.api.local_file import LocalFile
 
     listed = importlib.metadata.distribution(distribution).files or []
     (path,) = [Path(str(file.locate())) for file in listed if file.suffix == ".jit"]

@@ -16,8 +16,8 @@ from timm.layers import CondConv2d
 from torch import nn
 
 from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, Source, Transport
+from filtercrawl.api.local_file import LocalFile
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.range_file import LocalFile
 from filtercrawl.api.reader import find_reader
 from filtercrawl.api.tensor import Quantization, StoredTensor
 from filtercrawl.extraction.architecture import Structure, expand_banks, match_tensors, on_meta, structure_of, trace
