@@ -10,12 +10,14 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, NumpyDType, Stub
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
 
-# Memory budget of a pickled column block: the published table has 1.3 million cells, 200 bytes each by the estimate.
-PICKLE_BUDGET: Final = 1_073_741_824
+# Scale of the budget of a pickled column block: the published table has 1.3 million cells, each of 200 bytes by the
+# estimate and a dozen opcodes.
+PICKLE_SCALE: Final = 4
 # Functions that a pickled NumPy scalar calls.
 SCALAR_FUNCTIONS: Final = frozenset({"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"})
 # `struct` formats by NumPy type code.
@@ -97,7 +99,8 @@ def read_matrix(data: bytes, name: str) -> Matrix:
     Raises:
         CheckpointError: The pickle is invalid, or no 1-D or 2-D array of objects.
     """
-    value = unpickle(Cursor(MemoryFile(data, name)), PICKLE_BUDGET).value
+    file = MemoryFile(data, name)
+    value = unpickle(Cursor(file), Budget(file, PICKLE_SCALE)).value
     if isinstance(value, NumpyArray) and isinstance(value.data, list):
         shape = tuple(size for size in value.shape if isinstance(size, int) and size >= 0)
         if len(shape) == len(value.shape) in (1, 2) and math.prod(shape) == len(value.data):
@@ -110,7 +113,8 @@ def read_names(data: object, name: str) -> list[str]:
     """Read a pickled list of names, as PyTables stores it in an attribute; raises CheckpointError."""
     if isinstance(data, str):
         data = data.encode("latin-1", "replace")
-    value = unpickle(Cursor(MemoryFile(data, name))).value if isinstance(data, bytes) and data else None
+    file = MemoryFile(data if isinstance(data, bytes) else b"", name)
+    value = unpickle(Cursor(file), Budget(file)).value if file.size else None
     if isinstance(value, list):
         parsed = [cell if isinstance(cell := to_plain_value(entry), str) else "" for entry in value]
         if all(parsed):

@@ -16,7 +16,8 @@ from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
 from filtercrawl.api.reader import Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation, row_major
-from filtercrawl_plugins.formats.zip.archive import ZipArchive
+from filtercrawl_plugins.formats.budget import Budget
+from filtercrawl_plugins.formats.zip import ZipArchive, read_directory
 from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
 from filtercrawl_plugins.readers.arrays.byte_order import little_endian
 from filtercrawl_plugins.readers.arrays.names import path_separator
@@ -52,7 +53,7 @@ class NpzReader:
         if file.size < 4 or file.read(0, 4) != b"PK\3\4":
             return False
         try:
-            names = ZipArchive(file).entries.keys()
+            names = read_directory(file).entries.keys()
         except CheckpointError:
             return False
         return bool(names) and all(name.endswith(".npy") for name in names)
@@ -63,7 +64,7 @@ class NpzReader:
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the arrays in the order of the archive, kernels arranged as in torch; raises CheckpointError."""
-        archive = ZipArchive(files.main)
+        archive = ZipArchive(files.main, Budget(files.main))
         arrays = {name.removesuffix(".npy"): archive.open(name) for name in archive.entries}
         prefetch(Span(file, 0, min(HEAD_BYTES, file.size)) for file in arrays.values())
         separator = path_separator(arrays)

@@ -15,6 +15,7 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledDict, PickledStorage, to_name
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
@@ -66,9 +67,10 @@ class PickledArraysReader:
         """Return the arrays, and the training state beside them; raises CheckpointError."""
         file = files.main
         start = pickle_start(file.read(0, min(HEAD_BYTES, file.size)))
-        value = unpickle(Cursor(file, start)).value
-        top = unwrap_pairs(value, MAX_DEPTH)
-        found = locate_tensors(file, LoadedObject(top, _no_storage))
+        budget = Budget(file)
+        value = unpickle(Cursor(file, start), budget).value
+        top = unwrap_pairs(value, MAX_DEPTH, budget)
+        found = locate_tensors(file, LoadedObject(top, _no_storage), budget)
         if not found:
             raise FormatError(f"{file.name}: a pickle that holds no arrays")
         arranged = arrange_arrays(found, Framework.TORCH if is_paddle(top) else None)
@@ -86,26 +88,29 @@ def is_paddle(value: object) -> bool:
     return isinstance(value, PickledDict) and any(to_name(key) == PADDLE_KEY for key, _ in value.pairs)
 
 
-def unwrap_pairs(value: object, depth: int) -> object:
+def unwrap_pairs(value: object, depth: int, budget: Budget) -> object:
     """Replace pairs of a name and an array, as Paddle and TensorFlow pickle variables, by the array.
 
     Args:
         value: A pickled object.
         depth: Levels of dictionaries to look into.
+        budget: Pays for each value, as often as it is looked at.
     """
+    if isinstance(value, list | PickledDict):
+        budget.spend(len(value.pairs if isinstance(value, PickledDict) else value))
     if isinstance(value, NumpyArray) and value.shape == () and isinstance(value.data, list) and len(value.data) == 1:
-        return unwrap_pairs(value.data[0], depth)  # an array of one object, from a `.npy` file
+        return unwrap_pairs(value.data[0], depth, budget)  # an array of one object, from a `.npy` file
     if isinstance(value, list) and value:
         pairs = [_named_array(item) for item in value]
         return value if None in pairs else PickledDict([pair for pair in pairs if pair is not None])
     if isinstance(value, PickledDict) and depth:
-        return replace(value, pairs=[(key, _unwrap_item(item, depth)) for key, item in value.pairs])
+        return replace(value, pairs=[(key, _unwrap_item(item, depth, budget)) for key, item in value.pairs])
     return value
 
 
-def _unwrap_item(item: object, depth: int) -> object:
+def _unwrap_item(item: object, depth: int, budget: Budget) -> object:
     pair = _named_array(item)
-    return unwrap_pairs(item, depth - 1) if pair is None else pair[1]
+    return unwrap_pairs(item, depth - 1, budget) if pair is None else pair[1]
 
 
 def _named_array(value: object) -> tuple[str | bytes, NumpyArray] | None:

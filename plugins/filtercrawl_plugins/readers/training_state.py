@@ -7,7 +7,7 @@ from typing import Final
 
 from filtercrawl.api.checkpoint import TrainingState
 from filtercrawl.api.tensor import StoredTensor
-from filtercrawl_plugins.formats.pickle.objects import PickledDict, to_name
+from filtercrawl_plugins.formats.pickle.objects import PickledDict
 
 # Keys at the top of a checkpoint, or in one of its dictionaries: Lightning and others save `global_step`, detectron2
 # `iteration`, mmengine and mmcv `meta.iter`, DeepSpeed `global_steps`, torchtitan `train_state.step`. In the metadata
@@ -58,11 +58,10 @@ def stored_integer(tensor: StoredTensor) -> int | None:
 
 
 def _numbers(top: PickledDict) -> Iterator[tuple[Sequence[str], object]]:
-    for key, value in top.pairs:
-        name = to_name(key)
+    for name, value in top.items():
         if name in _NESTED and isinstance(value, PickledDict):
-            yield from (((name, str(to_name(inner))), number) for inner, number in value.pairs)
-        elif name is not None:
+            yield from (((name, inner), number) for inner, number in value.items())
+        else:
             yield (name,), value
 
 

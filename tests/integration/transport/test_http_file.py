@@ -24,6 +24,7 @@ from filtercrawl.transport import network
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 
@@ -338,7 +339,7 @@ def test_of_a_far_archive_the_tail_is_all_that_its_directory_takes(server: FileS
         remote = RemoteFile(url=server.put("/net.npz", packed.getvalue()), size=len(packed.getvalue()), path="net.npz")
         with closing(transport.open(remote)) as opened:
             assert opened.read(0, 4) == b"PK\3\4"
-            assert len(ZipArchive(opened).entries) == 10
+            assert len(ZipArchive(opened, Budget(opened)).entries) == 10
     assert len(server.log) == 2
 
 

@@ -1,23 +1,21 @@
-"""State of the pickle interpreter: stack, marks, memo, and a memory budget that no stream can exceed."""
+"""State of the pickle interpreter: stack, marks and memo, within the budget of the checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl_plugins.formats.pickle.objects import EncodedText
 
 if TYPE_CHECKING:
+    from filtercrawl_plugins.formats.budget import Budget
     from filtercrawl_plugins.formats.pickle.cursor import Cursor
     from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 
-# Estimated bytes of memory that the objects of one pickle may take. Every opcode costs some of it, so it bounds the
-# number of opcodes as well.
-MEMORY_BUDGET: Final = 268_435_456
-# Costs in bytes: of executing an opcode, of a small object such as a number, of one with a dictionary or slots.
-OPCODE_COST: Final = 32
+# Costs in bytes: of a number, of another small object, of an entry of the memo, of an object with a dictionary.
+NUMBER_COST: Final = 32
 SMALL_OBJECT_COST: Final = 64
+MEMO_COST: Final = 96
 LARGE_OBJECT_COST: Final = 200
 
 OpcodeHandler = Callable[["Machine"], None]
@@ -45,31 +43,23 @@ class Machine:
         marks: Stacks below each mark, the innermost last.
         memo: Objects by memo index.
         storages: The first persistent storage of each key.
-        remaining_budget: Bytes left of the memory budget.
+        budget: The budget of the checkpoint.
         stopped: Whether STOP has been executed.
     """
 
-    def __init__(self, cursor: Cursor, budget: int = MEMORY_BUDGET) -> None:
+    def __init__(self, cursor: Cursor, budget: Budget) -> None:
         self.cursor = cursor
         self.text = EncodedText(cursor.file)
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
         self.storages: dict[str, PickledStorage] = {}
-        self.remaining_budget = budget
+        self.budget = budget
         self.stopped = False
 
     def charge(self, cost: int) -> None:
-        """Deduct bytes from the memory budget, before the memory is allocated.
-
-        Raises:
-            UnsafeFileError: The budget is exhausted.
-        """
-        self.remaining_budget -= cost
-        if self.remaining_budget < 0:
-            raise UnsafeFileError(
-                f"{self.cursor.file.name}: its pickle creates more objects than any checkpoint needs; reading stopped"
-            )
+        """Charge bytes before the memory is allocated; raises UnsafeFileError if the budget is exhausted."""
+        self.budget.allocate(cost)
 
     def read_bytes(self, length: int) -> bytes:
         """Read a string of the stream and charge for it."""
@@ -92,7 +82,7 @@ class Machine:
         """Store the top of the stack in the memo."""
         if not 0 <= index < 1 << 32:
             raise ValueError("memo index out of range")
-        self.charge(SMALL_OBJECT_COST)
+        self.charge(MEMO_COST)
         self.memo[index] = self.stack[-1]
 
     def memo_get(self, index: int) -> None:

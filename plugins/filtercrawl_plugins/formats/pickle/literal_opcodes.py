@@ -7,14 +7,16 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from filtercrawl_plugins.formats.budget import MAX_NAME_LENGTH
 from filtercrawl_plugins.formats.pickle.interpreter import (
     LARGE_OBJECT_COST,
+    NUMBER_COST,
     OPCODE_HANDLERS,
     SMALL_OBJECT_COST,
     Machine,
     opcode,
 )
-from filtercrawl_plugins.formats.pickle.objects import MAX_NAME_LENGTH, PickledBytes, PickledDict
+from filtercrawl_plugins.formats.pickle.objects import PickledBytes, PickledDict
 
 # Bytes or digits of an integer; no size, offset or setting in a checkpoint is longer.
 MAX_INTEGER_LENGTH: Final = 1024
@@ -35,6 +37,7 @@ def _register_number(code: bytes, number_format: str) -> None:
     layout = struct.Struct(number_format)
 
     def push(machine: Machine) -> None:
+        machine.charge(NUMBER_COST)
         machine.stack.append(layout.unpack(machine.cursor.read(layout.size))[0])
 
     OPCODE_HANDLERS[code[0]] = push

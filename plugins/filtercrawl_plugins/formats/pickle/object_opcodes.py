@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from filtercrawl_plugins.formats.budget import MAX_NAME_LENGTH
 from filtercrawl_plugins.formats.pickle.interpreter import (
     LARGE_OBJECT_COST,
     OPCODE_HANDLERS,
@@ -14,7 +15,6 @@ from filtercrawl_plugins.formats.pickle.interpreter import (
 from filtercrawl_plugins.formats.pickle.literal_opcodes import decode_unicode
 from filtercrawl_plugins.formats.pickle.numpy_objects import set_array_state, set_dtype_state
 from filtercrawl_plugins.formats.pickle.objects import (
-    MAX_NAME_LENGTH,
     Global,
     NumpyArray,
     NumpyDType,
@@ -153,7 +153,7 @@ def _add_pairs(machine: Machine, items: list[object]) -> None:
         target = target.pairs
     if not isinstance(target, PickledDict):
         raise TypeError("items are set on an object that is not a dictionary")
-    target.pairs.extend(zip(items[::2], items[1::2], strict=True))
+    target.add(zip(items[::2], items[1::2], strict=True))
 
 
 @opcode(b"c")

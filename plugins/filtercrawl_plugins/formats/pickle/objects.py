@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import FileSlice, RandomAccessFile, Span, check_range
 from filtercrawl.api.tensor_location import ITEMSIZE
-
-# Characters of the name of a tensor, a class or a storage.
-MAX_NAME_LENGTH: Final = 4096
+from filtercrawl_plugins.formats.budget import MAX_NAME_LENGTH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,18 +99,33 @@ class PickledDict:
 
     pairs: list[tuple[object, object]] = field(default_factory=list)
     state: object = None
+    # What `items` and `named` return, made once for all that share the dictionary.
+    _items: Sequence[tuple[str, object]] | None = field(default=None, init=False, repr=False)
+    _named: dict[str, object] | None = field(default=None, init=False, repr=False)
 
-    def items(self) -> Iterator[tuple[str, object]]:
-        """Yield names and values like a dict: a repeated key keeps its first position and gets the last value.
+    def add(self, pairs: Iterable[tuple[object, object]]) -> None:
+        """Append pairs."""
+        self.pairs.extend(pairs)
+        self._items = self._named = None
+
+    def items(self) -> Sequence[tuple[str, object]]:
+        """Return names and values like a dict: a repeated key keeps its first position and gets the last value.
 
         A key that cannot be a name (see `to_name`) is replaced by its position.
         """
-        items: dict[tuple[bool, str], object] = {}
-        for index, (key, value) in enumerate(self.pairs):
-            name = to_name(key)
-            items[isinstance(key, int), str(index) if name is None else name] = value
-        for (_, name), value in items.items():
-            yield name, value
+        if self._items is None:
+            items: dict[tuple[bool, str], object] = {}
+            for index, (key, value) in enumerate(self.pairs):
+                name = to_name(key)
+                items[isinstance(key, int), str(index) if name is None else name] = value
+            self._items = [(name, value) for (_, name), value in items.items()]
+        return self._items
+
+    def named(self) -> dict[str, object]:
+        """Return the values by name."""
+        if self._named is None:
+            self._named = dict(self.items())
+        return self._named
 
 
 @dataclass(slots=True, eq=False)
@@ -138,11 +151,10 @@ class Stub:
         """Full name of `cls`; empty if it is not a class by name."""
         return self.cls.path if isinstance(self.cls, Global) else ""
 
-    def attributes(self) -> Iterator[tuple[str, object]]:
-        """Yield the attributes that the object would have, from `__dict__` and slots."""
-        for state in self.states or ():
-            if isinstance(state, PickledDict):
-                yield from state.items()
+    def attributes(self) -> Mapping[str, object]:
+        """Return the attributes that the object would have, from `__dict__` and slots."""
+        held = [state.named() for state in self.states or () if isinstance(state, PickledDict)]
+        return held[0] if len(held) == 1 else ChainMap(*reversed(held)) if held else {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

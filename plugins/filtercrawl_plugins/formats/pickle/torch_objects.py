@@ -37,6 +37,10 @@ STORAGE_DTYPES: Final = {
 }  # fmt: skip
 
 
+# Attributes of a `DTensor`.
+_DTENSOR: Final = ("_local_tensor", "_spec")
+
+
 def resolve_persistent_id(machine: Machine, pid: object) -> object:
     """Resolve a persistent id as torch writes them: a storage, or a class that was saved with its source.
 
@@ -74,8 +78,7 @@ def rebuild_tensor(_: Machine, args: Arguments) -> object:
 
 def _is_negated(metadata: Sequence[object]) -> bool:
     """Return whether the metadata of a tensor, such as `{"neg": True}`, say that it is a lazy negation."""
-    pairs = [pair for held in metadata if isinstance(held, PickledDict) for pair in held.items()]
-    return ("neg", True) in pairs
+    return any(isinstance(held, PickledDict) and held.named().get("neg") is True for held in metadata)
 
 
 def rebuild_tensor_v3(_: Machine, args: Arguments) -> object:
@@ -154,9 +157,9 @@ def quanto_parts(cls: object, state: Sequence[object]) -> PickledDict | None:
     if not isinstance(attributes, PickledDict):
         return None
     names = ("_data", "_scale", "_shift")
-    parts = [(name, part) for name, part in attributes.items() if name in names]
-    held = [(name, part) for name, part in parts if isinstance(part, PickledTensor | PickledDict)]
-    return PickledDict(list[tuple[object, object]](held)) if "_data" in dict(held) else None
+    held = {name: attributes.named().get(name) for name in names}
+    parts = [(name, part) for name, part in held.items() if isinstance(part, PickledTensor | PickledDict)]
+    return PickledDict(list[tuple[object, object]](parts)) if "_data" in dict(parts) else None
 
 
 def unwrap_tensor(_: Machine, args: Arguments) -> object:
@@ -179,17 +182,16 @@ def local_tensor(wrapper: PickledTensor, state: Sequence[object]) -> PickledTens
     """
     held = state[0] if state else None
     if isinstance(held, tuple) and held and isinstance(held[0], list):
-        shards = [dict(shard.attributes()).get("tensor") for shard in held[0] if isinstance(shard, Stub)]
+        shards = [shard.attributes().get("tensor") for shard in held[0] if isinstance(shard, Stub)]
         if len(shards) == 1 and isinstance(shards[0], PickledTensor) and shards[0].shape == wrapper.shape:
             return shards[0]
         return replace(wrapper, shape=(), whole_shape=wrapper.shape)
     parts = held[:2] if isinstance(held, tuple) else (held,)
-    attributes = {name: value for part in parts if isinstance(part, PickledDict) for name, value in part.items()}
-    local = attributes.get("_local_tensor")
+    attributes = [part.named() for part in parts if isinstance(part, PickledDict)]
+    local, spec = (next((named[name] for named in attributes if name in named), None) for name in _DTENSOR)
     if not isinstance(local, PickledTensor):
         return wrapper
-    spec = attributes.get("_spec")
-    placements = dict(spec.attributes()).get("placements") if isinstance(spec, Stub) else None
+    placements = spec.attributes().get("placements") if isinstance(spec, Stub) else None
     kinds = [place.path for place in placements if isinstance(place, Stub)] if isinstance(placements, tuple) else []
     summand = any("Partial" in kind.rpartition(".")[2] for kind in kinds)
     return local if local.shape == wrapper.shape and not summand else replace(local, whole_shape=wrapper.shape)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl_plugins.formats.pickle.interpreter import MEMORY_BUDGET, OPCODE_COST, Machine
+from filtercrawl_plugins.formats.pickle.interpreter import Machine
 from filtercrawl_plugins.formats.pickle.object_opcodes import OPCODE_HANDLERS
 
 if TYPE_CHECKING:
+    from filtercrawl_plugins.formats.budget import Budget
     from filtercrawl_plugins.formats.pickle.cursor import Cursor
     from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 
@@ -27,24 +28,26 @@ class Unpickled:
     storages: dict[str, PickledStorage]
 
 
-def unpickle(cursor: Cursor, budget: int = MEMORY_BUDGET) -> Unpickled:
+def unpickle(cursor: Cursor, budget: Budget) -> Unpickled:
     """Read the pickle at the cursor, protocols 0 to 5, and leave the cursor after its STOP opcode.
 
     Args:
         cursor: Position of the first opcode.
-        budget: Estimated bytes of memory that the objects may take.
+        budget: The budget of the checkpoint: an opcode is a step, and objects take memory.
 
     Raises:
         FormatError: The stream violates the protocol.
         TruncatedError: The stream ends early.
-        UnsafeFileError: The objects would take more memory than the budget.
+        UnsafeFileError: There are more opcodes or objects than the budget allows.
     """
     machine = Machine(cursor, budget)
     code = 0
     try:
         while not machine.stopped:
             code = cursor.read_byte()
-            machine.charge(OPCODE_COST)
+            budget.steps -= 1
+            if budget.steps < 0:
+                raise budget.exceeded("steps")
             OPCODE_HANDLERS[code](machine)
         value = machine.stack[-1]
     except IndexError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.range_file import LazyFile, RandomAccessFile, Span, check_range
+from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
 
 # Length of the extra field of a local header at most (it has 16 bits).
 MAX_EXTRA_BYTES: Final = 65_535
@@ -92,7 +92,8 @@ class CompressedData:
         start = self._entry.header_offset + _LOCAL_HEADER.size + int(fields[9]) + int(fields[10])
         if fields[0] != b"PK\3\4" or start + self.size > self._end:
             raise FormatError(
-                f"{self.name}: its entry {self._entry.name!r} is not where the central directory says; fetch it again"
+                f"{self.name}: its entry {self._entry.name[:80]!r} is not where the central directory says; "
+                "fetch it again"
             )
         return start
 
@@ -132,24 +133,6 @@ def open_stored(compressed: CompressedData, entry: ZipEntry) -> RandomAccessFile
     return compressed if entry.crc is None else CrcCheckedFile(compressed, entry)
 
 
-def open_deflated(compressed: CompressedData, entry: ZipEntry) -> RandomAccessFile:
-    """Return a deflated entry as a file; the first read inflates all of it."""
-
-    def decode() -> bytes:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        try:
-            data = inflater.decompress(compressed.read(0, compressed.size), entry.size + 1)
-        except zlib.error as error:
-            raise FormatError(
-                f"{compressed.name}: its entry {entry.name!r} cannot be inflated ({error}); fetch it again"
-            ) from error
-        if len(data) == entry.size and entry.crc not in (None, zlib.crc32(data)):
-            raise damaged_entry_error(compressed.name, entry)
-        return data
-
-    return LazyFile(entry.size, decode, compressed.name, sources=(Span(compressed, 0, compressed.size),))
-
-
 def damaged_entry_error(name: str, entry: ZipEntry) -> FormatError:
     """Return the error for an entry of the archive `name` whose CRC-32 does not match."""
-    return FormatError(f"{name}: its entry {entry.name!r} is damaged (CRC-32); fetch it again")
+    return FormatError(f"{name}: its entry {entry.name[:80]!r} is damaged (CRC-32); fetch it again")

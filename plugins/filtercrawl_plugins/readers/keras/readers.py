@@ -11,8 +11,9 @@ from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.hdf5 import SIGNATURE
-from filtercrawl_plugins.formats.zip.archive import ZipArchive
+from filtercrawl_plugins.formats.zip import ZipArchive, read_directory
 from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
 from filtercrawl_plugins.readers.arrays.names import JAX_LEAVES
 from filtercrawl_plugins.readers.keras.config import LayerConfig, ModelConfig, parse_config
@@ -66,7 +67,7 @@ class KerasArchiveReader:
         if file.size < 4 or file.read(0, 4) != b"PK\3\4":
             return False
         try:
-            return {CONFIG_NAME, WEIGHTS_NAME} <= ZipArchive(file).entries.keys()
+            return {CONFIG_NAME, WEIGHTS_NAME} <= read_directory(file).entries.keys()
         except CheckpointError:
             return False
 
@@ -76,7 +77,7 @@ class KerasArchiveReader:
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the arrays in the order of their names, kernels arranged as in torch; raises CheckpointError."""
-        archive = ZipArchive(files.main)
+        archive = ZipArchive(files.main, Budget(files.main))
         model = parse_config(archive.read(CONFIG_NAME, MAX_CONFIG_BYTES), files.main.name)
         arrays = Hdf5Arrays(archive.open(WEIGHTS_NAME))
         if not is_keras(arrays):

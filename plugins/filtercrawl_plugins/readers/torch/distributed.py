@@ -16,9 +16,10 @@ from filtercrawl.api.range_file import FileSlice, RandomAccessFile
 from filtercrawl.api.reader import CheckpointContent, Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
-from filtercrawl_plugins.formats.zip.archive import leading_bytes
-from filtercrawl_plugins.readers.torch.distributed_chunks import ChunkedTensorFile, load_archive
-from filtercrawl_plugins.readers.torch.distributed_metadata import FolderMetadata, TensorRecord, read_metadata
+from filtercrawl_plugins.formats.budget import Budget
+from filtercrawl_plugins.formats.zip.directory import leading_bytes
+from filtercrawl_plugins.readers.torch.distributed_chunks import ChunkedTensorFile, TensorRecord, load_archive
+from filtercrawl_plugins.readers.torch.distributed_metadata import FolderMetadata, read_metadata
 from filtercrawl_plugins.readers.torch.zip_file import HEAD_BYTES, PICKLE_NAME, first_entry
 from filtercrawl_plugins.readers.training_state import stated_progress, states_progress, stored_integer
 
@@ -45,12 +46,13 @@ class DistributedCheckpoint:
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         """Return the shards, sorted; raises CheckpointError."""
-        return tuple(sorted({chunk.path for record in read_metadata(file).tensors for chunk in record.chunks}))
+        records = read_metadata(file, Budget(file)).tensors
+        return tuple(sorted({chunk.path for record in records for chunk in record.chunks}))
 
     def owns_companion(self, file: RandomAccessFile, path: str, tensors: Sequence[StoredTensor]) -> bool:
         """Return whether the companion is a shard of one chunk, an archive of torch like any other."""
         chunks = [
-            (chunk, record.dtype) for record in read_metadata(file).tensors for chunk in record.chunks
+            (chunk, record.dtype) for record in read_metadata(file, Budget(file)).tensors for chunk in record.chunks
             if PurePosixPath(chunk.path) == PurePosixPath(path)
         ]  # fmt: skip
         return [(chunk.start, chunk.sizes, dtype) for chunk, dtype in chunks] == [
@@ -71,9 +73,10 @@ class DistributedCheckpoint:
         Raises:
             CheckpointError: The metadata are damaged, or a shard is missing or too short.
         """
-        metadata = read_metadata(files.main)
-        tensors = tuple(locate(record, files) for record in metadata.tensors)
-        numbers = (*_stated_by_tensors(metadata, tensors), *_stated_by_objects(metadata, files))
+        budget = Budget(files.main)
+        metadata = read_metadata(files.main, budget)
+        tensors = tuple(locate(record, files, budget) for record in metadata.tensors)
+        numbers = (*_stated_by_tensors(metadata, tensors), *_stated_by_objects(metadata, files, budget))
         return CheckpointContent(tensors=tensors, training=stated_progress(numbers))
 
 
@@ -107,19 +110,23 @@ def _stated_by_tensors(
             yield record.keys, stored_integer(tensor)
 
 
-def _stated_by_objects(metadata: FolderMetadata, files: Files) -> Iterator[tuple[tuple[str, ...], object]]:
+def _stated_by_objects(
+    metadata: FolderMetadata, files: Files, budget: Budget
+) -> Iterator[tuple[tuple[str, ...], object]]:
     for keys, place in metadata.objects:
         if states_progress(keys) and place.length <= MAX_NUMBER_BYTES:
             # Weights do not depend on it: a damaged number states nothing.
             with suppress(CheckpointError):
-                yield keys, load_archive(FileSlice(files.open(place.path), place.start, place.length)).value
+                archive = FileSlice(files.open(place.path), place.start, place.length)
+                yield keys, load_archive(archive, budget).value
 
 
-def locate(record: TensorRecord, files: Files) -> StoredTensor:
+def locate(record: TensorRecord, files: Files, budget: Budget) -> StoredTensor:
     """Return the record of a tensor, its numbers behind a file that joins its chunks when they are read."""
+    budget.add_tensor(len(record.name))
     location = None
     if record.chunks and record.dtype in ITEMSIZE:
-        file = ChunkedTensorFile(files, record.shape, record.dtype, record.chunks)
+        file = ChunkedTensorFile(files, record, budget)
         location = TensorLocation(file=file, offset=0, dtype=record.dtype, shape=record.shape)
     return StoredTensor(
         name=record.name,

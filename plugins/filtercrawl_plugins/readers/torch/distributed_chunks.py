@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import FileSlice, RandomAccessFile, Span, check_range
 from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, load_legacy
 from filtercrawl_plugins.readers.torch.storage import LoadedObject
 from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator
@@ -48,21 +50,47 @@ class Chunk:
         return all(start < other_start + n and other_start < start + size for start, size, other_start, n in axes)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TensorRecord:
+    """A tensor as the metadata describe it.
+
+    Attributes:
+        name: Full name in the state dict.
+        path: Keys of the containers above it, and its own; () if they are unknown.
+        dtype: Name of the torch dtype.
+        shape: Sizes.
+        chunks: The parts that are stored; () if they do not cover the tensor exactly.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    dtype: str
+    shape: Sizes
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that lead to it."""
+        return self.path or tuple(self.name.split("."))
+
+
 class ChunkedTensorFile:
     """The elements of a tensor in row-major order, read from the archives of its chunks."""
 
-    def __init__(self, files: Files, shape: Sizes, dtype: str, chunks: Sequence[Chunk]) -> None:
+    def __init__(self, files: Files, record: TensorRecord, budget: Budget) -> None:
         """Describe a tensor; raises CheckpointError if a shard is missing or too short for a chunk."""
         self.name = files.main.name
-        for chunk in chunks:
+        dtype = record.dtype
+        for chunk in record.chunks:
             if math.prod(chunk.sizes) * ITEMSIZE[dtype] > chunk.length:
                 raise FormatError(
                     f"{self.name}: a chunk of {chunk.path} has {chunk.length} bytes, too few for {list(chunk.sizes)}"
                 )
-        self.size = math.prod(shape) * ITEMSIZE[dtype]
-        self._shape = shape
+        self.size = math.prod(record.shape) * ITEMSIZE[dtype]
+        self._shape = record.shape
         self._dtype = dtype
-        self._chunks = sorted(chunks, key=lambda chunk: chunk.offsets)
+        self._budget = budget
+        self._chunks = sorted(record.chunks, key=lambda chunk: chunk.offsets)
         self._archives = [FileSlice(files.open(chunk.path), chunk.start, chunk.length) for chunk in self._chunks]
         self._locations: dict[int, TensorLocation] = {}
 
@@ -104,9 +132,10 @@ class ChunkedTensorFile:
         return self._locations[index]
 
     def _locate(self, chunk: Chunk, archive: RandomAccessFile) -> TensorLocation:
-        loaded = load_archive(archive)
-        found = list(TensorWalk(archive.name).tensors(loaded.value, TensorPath()))
-        located = TensorLocator(archive, loaded.locate_storage).locate(found[0]) if len(found) == 1 else None
+        loaded = load_archive(archive, self._budget)
+        found = list(islice(TensorWalk(archive.name, self._budget).tensors(loaded.value, TensorPath()), 2))
+        locator = TensorLocator(archive, loaded.locate_storage, self._budget)
+        located = locator.locate(found[0]) if len(found) == 1 else None
         location = located.location if located is not None else None
         if location is None or location.shape != chunk.sizes or location.dtype != self._dtype:
             raise FormatError(
@@ -116,6 +145,8 @@ class ChunkedTensorFile:
         return location
 
 
-def load_archive(archive: RandomAccessFile) -> LoadedObject:
-    """Load the object of one archive of a shard; raises CheckpointError."""
-    return load_legacy(archive) if is_legacy(archive) else TorchArchive(archive).load_pickle(PICKLE_NAME, "data")
+def load_archive(archive: RandomAccessFile, budget: Budget) -> LoadedObject:
+    """Load the object of an archive that is part of a checkpoint, within its budget; raises CheckpointError."""
+    if is_legacy(archive):
+        return load_legacy(archive, budget)
+    return TorchArchive(archive, budget).load_pickle(PICKLE_NAME, "data")

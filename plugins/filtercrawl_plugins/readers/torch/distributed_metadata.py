@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.objects import Global, PickledDict, Stub, to_name
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
-from filtercrawl_plugins.readers.torch.distributed_chunks import Chunk, Sizes
+from filtercrawl_plugins.readers.torch.distributed_chunks import Chunk, Sizes, TensorRecord
 
 MAX_METADATA_BYTES: Final = 256 << 20
 MAX_RANK: Final = 64
-# Chunks of one tensor, at most: every pair is compared to find overlaps.
-MAX_CHUNKS: Final = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class TensorRecord:
-    """A tensor as the metadata describe it.
-
-    Attributes:
-        name: Full name in the state dict.
-        path: Keys of the containers above it, and its own; () if they are unknown.
-        dtype: Name of the torch dtype.
-        shape: Sizes.
-        chunks: The parts that are stored; () if they do not cover the tensor exactly.
-    """
-
-    name: str
-    path: tuple[str, ...]
-    dtype: str
-    shape: Sizes
-    chunks: tuple[Chunk, ...]
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys that lead to it."""
-        return self.path or tuple(self.name.split("."))
+# Chunks of one tensor, at most: every read of a part of it looks at all of them.
+MAX_CHUNKS: Final = 4096
+# Steps of reading the attributes of a chunk or a place.
+CHUNK_COST: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,62 +36,97 @@ class FolderMetadata:
     objects: tuple[tuple[tuple[str, ...], Chunk], ...]
 
 
-def read_metadata(file: RandomAccessFile) -> FolderMetadata:
+def read_metadata(file: RandomAccessFile, budget: Budget) -> FolderMetadata:
     """Return the tensors and other objects that the metadata list.
 
     Raises:
-        CheckpointError: The pickle is damaged or describes no state dict.
+        CheckpointError: The pickle is damaged or describes no state dict, or asks for more than the budget.
     """
     if file.size > MAX_METADATA_BYTES:
         raise UnsafeFileError(
             f"{file.name}: the metadata have {file.size} bytes, at most {MAX_METADATA_BYTES} are supported"
         )
-    value = unpickle(Cursor(file)).value
-    fields = dict(value.attributes()) if isinstance(value, Stub) else {}
+    value = unpickle(Cursor(file), budget).value
+    fields = value.attributes() if isinstance(value, Stub) else {}
     entries, stored, paths = (fields.get(name) for name in ("state_dict_metadata", "storage_data", "planner_data"))
     if not isinstance(entries, PickledDict) or not isinstance(stored, PickledDict):
         raise FormatError(f"{file.name}: the metadata list no tensors and where they are; save the checkpoint again")
+    budget.spend(CHUNK_COST * len(stored.pairs))
     places = dict(_places(stored))
-    named = dict(paths.items()) if isinstance(paths, PickledDict) else {}
+    named = paths.named() if isinstance(paths, PickledDict) else {}
+    described = _Chunks(file=file.name, places=places, budget=budget)
     tensors, objects = [], []
     for name, entry in entries.items():
         path = _names(named.get(name))
         if not isinstance(entry, Stub):
             continue
         if entry.path.endswith(".TensorStorageMetadata"):
-            tensors.append(_record(name, dict(entry.attributes()), places, path, file.name))
+            tensors.append(described.record(name, entry.attributes(), path))
         elif (place := _place(places.get((name, ())), offsets=(), sizes=())) is not None:
             objects.append((path or tuple(name.split(".")), place))
     return FolderMetadata(tensors=tuple(tensors), objects=tuple(objects))
 
 
-def _record(
-    name: str, fields: dict[str, object], places: dict[tuple[str, Sizes], Stub], path: tuple[str, ...], file: str
-) -> TensorRecord:
-    shape, chunks = _sizes(fields.get("size")), fields.get("chunks")
-    if shape is None or not isinstance(chunks, list) or len(chunks) > MAX_CHUNKS:
-        raise FormatError(f"{file}: the metadata of {name!r} have no valid size or chunks")
-    found = [_chunk(name, chunk, places) for chunk in chunks]
-    complete = [chunk for chunk in found if chunk is not None]
-    if len(complete) != len(found) or not _covers(shape, complete):
-        complete = []
-    return TensorRecord(
-        name=name, path=path, dtype=_dtype(fields.get("properties")), shape=shape, chunks=tuple(complete)
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Chunks:
+    """The chunks of one file's tensors.
 
+    Attributes:
+        file: Name of the file, for messages.
+        places: What the storage data say of each chunk, by name and offset.
+        budget: The budget of the checkpoint.
+    """
 
-def _chunk(name: str, value: object, places: dict[tuple[str, Sizes], Stub]) -> Chunk | None:
-    """Return a chunk with its place; None if the place is unknown or the bytes are transformed."""
-    fields = dict(value.attributes()) if isinstance(value, Stub) else {}
-    offsets, sizes = _sizes(fields.get("offsets")), _sizes(fields.get("sizes"))
-    if offsets is None or sizes is None or len(offsets) != len(sizes):
-        return None
-    return _place(places.get((name, offsets)) or (None if any(offsets) else places.get((name, ()))), offsets, sizes)
+    file: str
+    places: Mapping[tuple[str, Sizes], Stub]
+    budget: Budget
+
+    def record(self, name: str, fields: Mapping[str, object], path: tuple[str, ...]) -> TensorRecord:
+        """Return a tensor with its chunks."""
+        shape, chunks = _sizes(fields.get("size")), fields.get("chunks")
+        if shape is None or not isinstance(chunks, list) or len(chunks) > MAX_CHUNKS:
+            raise FormatError(f"{self.file}: the metadata of {name[:80]!r} have no valid size or chunks")
+        self.budget.spend(CHUNK_COST * (1 + len(chunks)))
+        found = [self._chunk(name, chunk) for chunk in chunks]
+        complete = [chunk for chunk in found if chunk is not None]
+        if len(complete) != len(found) or not self._cover(shape, complete):
+            complete = []
+        return TensorRecord(
+            name=name, path=path, dtype=_dtype(fields.get("properties")), shape=shape, chunks=tuple(complete)
+        )
+
+    def _chunk(self, name: str, value: object) -> Chunk | None:
+        """Return a chunk with its place; None if the place is unknown or the bytes are transformed."""
+        fields = value.attributes() if isinstance(value, Stub) else {}
+        offsets, sizes = _sizes(fields.get("offsets")), _sizes(fields.get("sizes"))
+        if offsets is None or sizes is None or len(offsets) != len(sizes):
+            return None
+        place = self.places.get((name, offsets)) or (None if any(offsets) else self.places.get((name, ())))
+        return _place(place, offsets, sizes)
+
+    def _cover(self, shape: Sizes, chunks: list[Chunk]) -> bool:
+        """Return whether chunks cover a tensor exactly: all inside, none overlapping, as many elements as it has."""
+        for chunk in chunks:
+            ends = [offset + size for offset, size in zip(chunk.offsets, chunk.sizes, strict=True)]
+            if len(ends) != len(shape) or any(end > size for end, size in zip(ends, shape, strict=True)):
+                return False
+        if sum(math.prod(chunk.sizes) for chunk in chunks) != math.prod(shape):
+            return False
+        # Along the first axis, a chunk is compared with those that have begun and not ended before it begins.
+        begun: list[Chunk] = []
+        for chunk in sorted(chunks, key=lambda chunk: chunk.offsets):
+            first = chunk.offsets[:1]
+            begun = [one for one in begun if not first or one.offsets[0] + one.sizes[0] > first[0]]
+            self.budget.spend(len(begun))
+            if any(chunk.overlaps(one) for one in begun):
+                return False
+            begun.append(chunk)
+        return True
 
 
 def _place(stub: Stub | None, offsets: Sizes, sizes: Sizes) -> Chunk | None:
     """Return where the storage data say that an archive is; None if they do not, or the bytes are transformed."""
-    place = dict(stub.attributes()) if stub is not None else {}
+    place = stub.attributes() if stub is not None else {}
     path, start, length = (place.get(key) for key in ("relative_path", "offset", "length"))
     if not isinstance(path, str) or not isinstance(start, int) or not isinstance(length, int):
         return None
@@ -125,22 +139,11 @@ def _places(stored: PickledDict) -> Iterator[tuple[tuple[str, Sizes], Stub]]:
     """Yield the place of each chunk by name and offset."""
     for key, place in stored.pairs:
         if isinstance(key, Stub) and isinstance(place, Stub):
-            fields = dict(key.attributes())
+            fields = key.attributes()
             name, offset = to_name(fields.get("fqn")), fields.get("offset")
             sizes = () if offset is None else _sizes(offset)
             if name is not None and sizes is not None:
                 yield (name, sizes), place
-
-
-def _covers(shape: Sizes, chunks: list[Chunk]) -> bool:
-    """Return whether chunks cover a tensor exactly: all inside, none overlapping, as many elements as it has."""
-    for chunk in chunks:
-        ends = [offset + size for offset, size in zip(chunk.offsets, chunk.sizes, strict=True)]
-        if len(ends) != len(shape) or any(end > size for end, size in zip(ends, shape, strict=True)):
-            return False
-    if sum(math.prod(chunk.sizes) for chunk in chunks) != math.prod(shape):
-        return False
-    return not any(one.overlaps(other) for i, one in enumerate(chunks) for other in chunks[:i])
 
 
 def _dtype(properties: object) -> str:
@@ -148,7 +151,7 @@ def _dtype(properties: object) -> str:
     if isinstance(properties, Stub):
         states = properties.states or []
         first = states[0][0] if states and isinstance(states[0], tuple) and states[0] else None
-        dtype = first if first is not None else dict(properties.attributes()).get("dtype")
+        dtype = first if first is not None else properties.attributes().get("dtype")
         if isinstance(dtype, Global):
             return dtype.name[:80]
     return "unknown"

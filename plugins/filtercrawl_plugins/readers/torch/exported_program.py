@@ -19,7 +19,8 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import FLOAT_DTYPES, ITEMSIZE, TensorLocation
-from filtercrawl_plugins.formats.zip.archive import ZipArchive
+from filtercrawl_plugins.formats.budget import Budget
+from filtercrawl_plugins.formats.zip import ZipArchive, read_directory
 from filtercrawl_plugins.readers.torch.distributed_chunks import load_archive
 from filtercrawl_plugins.readers.torch.exported_graph import WeightUses, weight_uses
 from filtercrawl_plugins.readers.torch.readers import locate_tensors
@@ -49,7 +50,7 @@ class ExportedProgramReader:
         if file.size < 4 or file.read(0, 4) != b"PK\3\4":
             return False
         try:
-            names = ZipArchive(file).entries
+            names = read_directory(file).entries
         except CheckpointError:
             return False
         return _OLD_PROGRAM in names or any(name.endswith(f"/{_FORMAT}") and name.count("/") == 1 for name in names)
@@ -65,7 +66,7 @@ class ExportedProgramReader:
         Raises:
             CheckpointError: The archive is damaged, or contains no program but a compiled one.
         """
-        archive = ZipArchive(files.main)
+        archive = ZipArchive(files.main, Budget(files.main))
         if _OLD_PROGRAM in archive.entries:
             uses = weight_uses(_read_json(archive, _OLD_PROGRAM))
             for kind, path in _OLD_TENSORS.items():
@@ -106,6 +107,7 @@ def _stored(archive: ZipArchive, root: str, kind: str, model: str) -> Iterator[S
     for name, entry in entries.items():
         # Constants may be objects of other kinds.
         if isinstance(entry, dict) and isinstance(entry.get("tensor_meta"), dict):
+            archive.budget.add_tensor(len(name))
             yield _of_kind(kind, _tensor(archive, folder, name, entry))
 
 
@@ -122,7 +124,7 @@ def _tensor(archive: ZipArchive, folder: str, name: str, entry: dict[str, Any]) 
         _integer(meta.get("storage_offset")),
     )
     if shape is None or strides is None or len(shape) != len(strides) or offset is None or not isinstance(path, str):
-        raise FormatError(f"{archive.file.name}: the sizes of {name!r} are not stated as numbers; export it again")
+        raise FormatError(f"{archive.file.name}: the sizes of {name[:80]!r} are not stated as numbers; export it again")
     number = meta.get("dtype")
     dtype = DTYPES.get(number, f"type {number}") if isinstance(number, int) else "unknown"
     location = None
@@ -141,7 +143,8 @@ def _pickled(archive: ZipArchive, path: str, kind: str) -> Iterator[StoredTensor
     """Yield the tensors of a dictionary that `torch.save` wrote into the archive."""
     file = archive.open(path)
     if file.size:
-        yield from (_of_kind(kind, tensor) for tensor in locate_tensors(file, load_archive(file)))
+        found = locate_tensors(file, load_archive(file, archive.budget), archive.budget)
+        yield from (_of_kind(kind, tensor) for tensor in found)
 
 
 def _described(tensors: Iterable[StoredTensor], uses: WeightUses) -> Iterator[StoredTensor]:

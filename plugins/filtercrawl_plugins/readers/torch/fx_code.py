@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from filtercrawl_plugins.formats.pickle.objects import PickledBytes, Stub
-from filtercrawl_plugins.readers.torch.script_calls import WeightUses
+from filtercrawl_plugins.readers.torch.weight_uses import WeightUses
 
 MAX_CODE_BYTES: Final = 1 << 20
 # Calls of `getattr` inside of each other, one for each numbered module on a path.
@@ -55,7 +55,7 @@ class _Flow:
 
 def graph_code(stub: Stub) -> str:
     """Return the code of a graph module; empty for any other object, and if there is too much of it."""
-    code = dict(stub.attributes()).get("_code") if stub.path == _GRAPH_MODULE else None
+    code = stub.attributes().get("_code") if stub.path == _GRAPH_MODULE else None
     if isinstance(code, PickledBytes) and code.length <= MAX_CODE_BYTES:
         code = code.file.read(code.start, code.length).decode("utf-8", "replace")
     return code if isinstance(code, str) and len(code) <= MAX_CODE_BYTES else ""

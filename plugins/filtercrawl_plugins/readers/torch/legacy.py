@@ -11,6 +11,7 @@ from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.objects import PickledDict, PickledStorage, to_name
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
@@ -19,8 +20,6 @@ from filtercrawl_plugins.readers.torch.storage import LoadedObject, StorageRegio
 # torch.serialization.MAGIC_NUMBER and PROTOCOL_VERSION.
 MAGIC: Final = 0x1950A86A20F9469CFC6C
 PROTOCOL: Final = 1001
-# Memory budget of the first three pickles, which are a few numbers.
-HEADER_BUDGET: Final = 65_536
 # Bytes that contain the pickled magic number.
 MAGIC_BYTES: Final = 64
 # Bytes of the number of elements before each storage.
@@ -35,7 +34,7 @@ def is_legacy(file: RandomAccessFile) -> bool:
     if head[:1] not in (b"\x80", b"L"):
         return False
     try:
-        return unpickle(Cursor(file, 0, len(head)), HEADER_BUDGET).value == MAGIC
+        return unpickle(Cursor(file, 0, len(head)), Budget(file)).value == MAGIC
     except CheckpointError:
         return False
 
@@ -46,8 +45,8 @@ def is_tar(file: RandomAccessFile) -> bool:
     return head[257:262] == b"ustar" and head[:100].rstrip(b"\0").removeprefix(b"./") in TAR_MEMBERS
 
 
-def load_legacy(file: RandomAccessFile) -> LoadedObject:
-    """Read the pickles of a legacy file.
+def load_legacy(file: RandomAccessFile, budget: Budget) -> LoadedObject:
+    """Read the pickles of a legacy file within the budget of its checkpoint.
 
     Raises:
         FormatError: A pickle or the list of storages is invalid.
@@ -58,15 +57,15 @@ def load_legacy(file: RandomAccessFile) -> LoadedObject:
             f"{file.name}: a tar archive written by torch before 0.2; load and save it with a newer torch"
         )
     cursor = Cursor(file)
-    magic, protocol, system = (unpickle(cursor, HEADER_BUDGET).value for _ in range(3))
+    magic, protocol, system = (unpickle(cursor, budget).value for _ in range(3))
     if magic != MAGIC or protocol != PROTOCOL:
         raise UnsupportedError(
             f"{file.name}: unknown version of the legacy torch format; load and save it with a current torch"
         )
-    if isinstance(system, PickledDict) and dict(system.items()).get("little_endian") is False:
+    if isinstance(system, PickledDict) and system.named().get("little_endian") is False:
         raise UnsupportedError(f"{file.name}: its numbers are big-endian; save it on a little-endian machine")
-    content = unpickle(cursor)
-    keys = unpickle(cursor).value
+    content = unpickle(cursor, budget)
+    keys = unpickle(cursor, budget).value
     storage_files = list_storages(cursor, keys, content.storages)
 
     def locate(storage: PickledStorage) -> StorageRegion:

@@ -11,7 +11,7 @@ from typing import Final, cast
 from filtercrawl.api.convolution import Convolution, Op
 from filtercrawl_plugins.formats.pickle.objects import PickledDict, Stub, to_name
 from filtercrawl_plugins.readers.torch.quantized_state import state_by_name
-from filtercrawl_plugins.readers.torch.script_calls import WeightUses
+from filtercrawl_plugins.readers.torch.weight_uses import WeightUses
 
 # Attributes of every module: dictionaries of its parameters, buffers and submodules.
 REGISTRIES: Final = ("_parameters", "_buffers", "_modules")
@@ -138,8 +138,8 @@ class SavedModule:
 
 def describe_module(stub: Stub) -> SavedModule:
     """Describe a module by the attributes of its stub."""
-    attributes = dict(stub.attributes()) | state_by_name(stub)
-    settings = {name: value for name, value in attributes.items() if name in CONVOLUTION_SETTINGS}
+    attributes = state_by_name(stub) or stub.attributes()
+    settings = {name: attributes[name] for name in CONVOLUTION_SETTINGS if name in attributes}
     eps = attributes.get("eps")
     return SavedModule(
         cls=stub.path.rpartition(".")[2],
@@ -154,8 +154,8 @@ def is_module(stub: Stub) -> bool:
     """Return whether a stub has the state of a `torch.nn.Module`, all three registries, or of a quantized one."""
     if state_by_name(stub):
         return True
-    dictionaries = {name for name, value in stub.attributes() if isinstance(value, PickledDict)}
-    return dictionaries.issuperset(REGISTRIES)
+    attributes = stub.attributes()
+    return all(isinstance(attributes.get(name), PickledDict) for name in REGISTRIES)
 
 
 def _keys(mapping: object) -> frozenset[str]:

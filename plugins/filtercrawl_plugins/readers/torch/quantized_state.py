@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from filtercrawl_plugins.formats.pickle.objects import PickledTensor, Stub
-from filtercrawl_plugins.readers.torch.script_calls import WeightUses
+from filtercrawl_plugins.readers.torch.weight_uses import WeightUses
 
 # `torch.ao.nn.quantized.modules.conv._ConvNd.__getstate__`.
 _MODULE_STATE: Final = (

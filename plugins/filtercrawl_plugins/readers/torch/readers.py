@@ -12,19 +12,23 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.reader import CheckpointContent, Files
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle.objects import PickledStorage
+from filtercrawl_plugins.readers.torch.distributed_chunks import load_archive
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, is_tar, load_legacy
 from filtercrawl_plugins.readers.torch.quantized_state import is_packed, packed_uses
-from filtercrawl_plugins.readers.torch.script_calls import WeightUses
 from filtercrawl_plugins.readers.torch.storage import LoadedObject, LocateStorage, StorageRegion
 from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator
 from filtercrawl_plugins.readers.torch.tensor_walk import FoundTensor, TensorPath, TensorWalk
 from filtercrawl_plugins.readers.torch.torchscript import TorchScriptCode
+from filtercrawl_plugins.readers.torch.weight_uses import WeightUses
 from filtercrawl_plugins.readers.torch.zip_file import PICKLE_NAME, TorchArchive, archive_kind
 from filtercrawl_plugins.readers.training_state import training_state
 
 # Integers of the configuration of a packed weight: at most three axes.
 MAX_CONFIG: Final = 16
+# Steps of opening a file inside of a checkpoint.
+EMBEDDED_COST: Final = 500
 
 
 class TorchReader:
@@ -51,7 +55,8 @@ class TorchZip(TorchReader):
 
     def read_content(self, files: Files) -> CheckpointContent:
         """Return every tensor of the object, and the training state beside them."""
-        return content_of(files.main, TorchArchive(files.main).load_pickle(PICKLE_NAME, "data"))
+        budget = Budget(files.main)
+        return content_of(files.main, TorchArchive(files.main, budget).load_pickle(PICKLE_NAME, "data"), budget)
 
 
 class TorchLegacy(TorchReader):
@@ -69,7 +74,8 @@ class TorchLegacy(TorchReader):
 
     def read_content(self, files: Files) -> CheckpointContent:
         """Return every tensor of the object, and the training state beside them."""
-        return content_of(files.main, load_legacy(files.main))
+        budget = Budget(files.main)
+        return content_of(files.main, load_legacy(files.main, budget), budget)
 
 
 class TorchScript(TorchReader):
@@ -84,11 +90,12 @@ class TorchScript(TorchReader):
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the attributes of the module, then the constants of its code: weights, or the reason `constant`."""
         file = files.main
-        archive = TorchArchive(file)
+        budget = Budget(file)
+        archive = TorchArchive(file, budget)
         code = TorchScriptCode(archive.archive, archive.root)
-        walk = TensorWalk(file.name, code.describe_module)
+        walk = TensorWalk(file.name, budget, code.describe_module)
         loaded = archive.load_pickle(PICKLE_NAME, "data")
-        locator = TensorLocator(file, loaded.locate_storage)
+        locator = TensorLocator(file, loaded.locate_storage, budget)
         held = list(walk.tensors(loaded.value, TensorPath()))
         tensors = list(with_packed_weights(held, [locator.locate(found) for found in held]))
         if archive.has_entry("constants.pkl"):
@@ -145,23 +152,25 @@ def described_constants(constants: Sequence[StoredTensor], code: TorchScriptCode
             yield replace(tensor, reason=None, rule=None, layer=tensor.name, convolution=convolution)
 
 
-def content_of(file: RandomAccessFile, loaded: LoadedObject) -> CheckpointContent:
+def content_of(file: RandomAccessFile, loaded: LoadedObject, budget: Budget) -> CheckpointContent:
     """Return every tensor of a loaded object, and the training state beside them."""
-    return CheckpointContent(tensors=tuple(locate_tensors(file, loaded)), training=training_state(loaded.value))
+    tensors = tuple(locate_tensors(file, loaded, budget))
+    return CheckpointContent(tensors=tensors, training=training_state(loaded.value))
 
 
-def locate_tensors(file: RandomAccessFile, loaded: LoadedObject) -> list[StoredTensor]:
+def locate_tensors(file: RandomAccessFile, loaded: LoadedObject, budget: Budget) -> list[StoredTensor]:
     """Return every tensor of a loaded object, in order."""
-    locator = TensorLocator(file, with_embedded_storages(loaded.locate_storage, file.name))
-    return [locator.locate(found) for found in TensorWalk(file.name).tensors(loaded.value, TensorPath())]
+    locator = TensorLocator(file, with_embedded_storages(loaded.locate_storage, file.name, budget), budget)
+    return [locator.locate(found) for found in TensorWalk(file.name, budget).tensors(loaded.value, TensorPath())]
 
 
-def with_embedded_storages(locate: LocateStorage, name: str) -> LocateStorage:
+def with_embedded_storages(locate: LocateStorage, name: str, budget: Budget) -> LocateStorage:
     """Extend a locator to storages that are pickled as complete torch files, one level deep.
 
     Args:
         locate: Locates all other storages.
         name: Name of the file, for messages.
+        budget: The budget of the checkpoint, which the embedded files share.
     """
     opened: dict[int, StorageRegion] = {}
 
@@ -172,7 +181,8 @@ def with_embedded_storages(locate: LocateStorage, name: str) -> LocateStorage:
         if key not in opened:
             data = storage.embedded
             file = MemoryFile(data, name) if isinstance(data, bytes) else data.open(data.length)
-            inner = load_legacy(file) if is_legacy(file) else TorchArchive(file).load_pickle(PICKLE_NAME, "data")
+            budget.spend(EMBEDDED_COST)
+            inner = load_archive(file, budget)
             if not isinstance(inner.value, PickledStorage) or inner.value.embedded is not None:
                 raise FormatError(f"{name}: an embedded storage is not a storage")
             opened[key] = inner.locate_storage(inner.value)

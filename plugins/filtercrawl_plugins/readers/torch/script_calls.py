@@ -9,16 +9,20 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
-from filtercrawl.api.convolution import Convolution, Op
+from filtercrawl_plugins.readers.torch.weight_uses import WeightUses
 
 # Arguments of a call that are parsed, and characters of one.
 MAX_ARGUMENTS: Final = 16
 MAX_ARGUMENT_LENGTH: Final = 1024
+# Characters of the expression of a variable: more than an argument, so that a longer one is not taken for one.
+MAX_VARIABLE_LENGTH: Final = 2048
 # Variables that are followed from a weight to where it is read.
 MAX_STEPS: Final = 64
+# Characters of expressions that are followed, for each character of the code and besides.
+MAX_WORK_RATIO: Final = 16
+MAX_EXTRA_WORK: Final = 1_000_000
 # Calls of a method that are followed.
 MAX_CALLERS: Final = 16
 
@@ -48,60 +52,25 @@ _POSITIONS: Final[Mapping[str, Mapping[str, int]]] = {
 _DEFAULTS: Final[Mapping[str, object]] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "transposed": False}
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeightUses:
-    """How code uses tensors as weights of convolutions.
-
-    Attributes:
-        settings: Settings of the convolution whose weight a tensor is, by its name: an attribute of the module
-            (`weight`), or a constant (`CONSTANTS.c0`). Calls that disagree are left out.
-        computed_from: Attributes that the weight of a convolution is computed from.
-        not_convolved: Attributes that the code reads, and never convolves with.
-        unproven: Attributes that the code reads, and is not seen to convolve with.
-    """
-
-    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    computed_from: frozenset[str] = frozenset()
-    not_convolved: frozenset[str] = frozenset()
-    unproven: frozenset[str] = frozenset()
-
-    def may_convolve(self, name: str) -> bool:
-        """Return whether an attribute may be the weight of a convolution."""
-        return name not in self.not_convolved
-
-    def convolution(self, name: str, rank: int, *, learned: bool | None) -> Convolution | None:
-        """Return the convolution whose weight a tensor is, None if that is not proven.
-
-        Args:
-            name: A key of `settings`.
-            rank: Number of spatial axes of the tensor.
-            learned: Whether training changes it, if that is known.
-        """
-        settings = self.settings.get(name, {})
-        groups, transposed = settings.get("groups"), settings.get("transposed")
-        if not 1 <= rank <= 3 or settings.get("rank") not in (None, rank):
-            return None
-        if type(groups) is not int or not 1 <= groups < 1 << 31 or type(transposed) is not bool:
-            return None
-        padding = settings.get("padding")
-        return Convolution(
-            op=cast("Op", f"conv_transpose{rank}d" if transposed else f"conv{rank}d"),
-            groups=groups,
-            stride=_sizes(settings.get("stride"), rank),
-            padding=(0,) * rank if padding == "valid" else _sizes(padding, rank),
-            dilation=_sizes(settings.get("dilation"), rank),
-            learned=learned,
-            source="module",
-        )
-
-
 def weight_uses(code: str) -> WeightUses:
     """Return how code uses attributes and constants as weights of convolutions.
 
-    A weight that a method takes as an argument is followed to where the method is called.
+    A weight that a method takes as an argument is followed to where the method is called. Nothing is known of code
+    whose expressions refer to each other so often that following them takes much longer than reading it.
     """
+    try:
+        return _weight_uses(code)
+    except _TooMuchWorkError:
+        return WeightUses()
+
+
+class _TooMuchWorkError(Exception):
+    """Following the expressions of some code takes much longer than reading it."""
+
+
+def _weight_uses(code: str) -> WeightUses:
     functions = [_Function(_name_receiver(text)) for text in _FUNCTION.split(code)]
-    methods = _Methods(functions)
+    methods = _Methods(functions, MAX_WORK_RATIO * len(code) + MAX_EXTRA_WORK)
     found: dict[str, list[Mapping[str, object]]] = defaultdict(list)
     computed: set[str] = set()
     for function in functions:
@@ -112,9 +81,9 @@ def weight_uses(code: str) -> WeightUses:
                 continue
             for source, variables in methods.sources(arguments[1], function):
                 if _READ.fullmatch(source):
-                    found[source.removeprefix("self.")].append(_settings(name, arguments, function.variables))
+                    found[source.removeprefix("self.")].append(_settings(methods, name, arguments, function))
                 else:
-                    computed |= {read.removeprefix("self.") for read in _origins(source, variables)}
+                    computed |= {read.removeprefix("self.") for read in methods.origins(source, variables)}
     agreed = {source: every[0] for source, every in found.items() if all(one == every[0] for one in every)}
     read = {name.removeprefix("self.") for function in functions for name in _READ.findall(function.text)}
     others = frozenset(read - found.keys() - computed)
@@ -134,15 +103,23 @@ class _Function:
         self.text = text
         header = _HEADER.match(text)
         self.name = header[1] if header else ""
-        # Names of the parameters; the first one of a method is `self`.
-        self.parameters = _PARAMETER.findall(text.partition(":\n")[0]) if header else []
+        # Positions of the parameters by name; the first one of a method is `self`.
+        parameters = _PARAMETER.findall(text.partition(":\n")[0]) if header else []
+        self.positions = {name: position for position, name in reversed(list(enumerate(parameters)))}
         self.variables = _variables(text)
 
 
 class _Methods:
     """The methods of a class, and what they are called with."""
 
-    def __init__(self, functions: list[_Function]) -> None:
+    def __init__(self, functions: list[_Function], work: int) -> None:
+        """List the calls.
+
+        Args:
+            functions: The functions of the code.
+            work: Characters of expressions that may be followed.
+        """
+        self._work_left = work
         names = Counter(function.name for function in functions)
         self._callers: dict[str, list[tuple[_Function, list[str]]]] = defaultdict(list)
         for function in functions:
@@ -152,23 +129,61 @@ class _Methods:
                         self._callers[name.removeprefix("self.")].append((function, arguments))
         self._found: dict[tuple[str, int], list[tuple[str, Mapping[str, str]]]] = {}
 
-    def sources(self, expression: str, function: _Function) -> list[tuple[str, Mapping[str, str]]]:
+    def sources(self, expression: str, function: _Function, depth: int = 0) -> list[tuple[str, Mapping[str, str]]]:
         """Return the expressions that one in a function stands for, each with the variables of its function."""
-        source = _follow(expression, function.variables)
+        source = self._follow(expression, function.variables)
         callers = self._callers.get(function.name, [])
-        if source not in function.parameters[1:] or not 0 < len(callers) <= MAX_CALLERS:
+        position = function.positions.get(source, 0)
+        if not position or not 0 < len(callers) <= MAX_CALLERS or depth > MAX_STEPS:
             return [(source, function.variables)]
-        position = function.parameters.index(source)
         key = function.name, position
         if key not in self._found:
             self._found[key] = []  # a method that calls itself adds nothing
             every = [
                 found
                 for caller, arguments in callers
-                for found in self.sources(arguments[position - 1] if position <= len(arguments) else "", caller)
+                for found in self.sources(
+                    arguments[position - 1] if position <= len(arguments) else "", caller, depth + 1
+                )
             ]
             self._found[key] = every if len(every) <= MAX_CALLERS else [("", {})]
         return self._found[key]
+
+    def literal(self, expression: str, variables: Mapping[str, str]) -> object:
+        """Return the literal that an expression stands for."""
+        return parse_literal(self._follow(expression, variables))
+
+    def origins(self, expression: str, variables: Mapping[str, str]) -> set[str]:
+        """Return the attributes and constants that an expression is computed from."""
+        found: set[str] = set()
+        pending, seen = [expression], set[str]()
+        for _ in range(MAX_STEPS):
+            if not pending:
+                break
+            text = pending.pop()[:MAX_ARGUMENT_LENGTH]
+            self._work(len(text))
+            found |= set(_READ.findall(text))
+            names = [name for name in _NAME.findall(text) if name in variables and name not in seen]
+            seen.update(names)
+            pending += [variables[name] for name in names]
+        return found
+
+    def _follow(self, expression: str, variables: Mapping[str, str]) -> str:
+        """Return the expression that a chain of plain assignments leads to; of an attribute, its path from `self`."""
+        tail = ""
+        for _ in range(MAX_STEPS):
+            head, dot, rest = expression.partition(".")
+            if head not in variables or (dot and not _WORD.fullmatch(rest)):
+                break
+            expression, tail = variables[head], f"{dot}{rest}{tail}"
+            self._work(len(expression) + len(tail))
+        whole = expression + tail
+        return whole if len(whole) <= MAX_ARGUMENT_LENGTH else ""
+
+    def _work(self, characters: int) -> None:
+        self._work_left -= characters
+        if self._work_left < 0:
+            raise _TooMuchWorkError
 
 
 def calls(code: str, pattern: re.Pattern[str] = _CONVOLUTION) -> Iterator[tuple[str, list[str]]]:
@@ -177,23 +192,24 @@ def calls(code: str, pattern: re.Pattern[str] = _CONVOLUTION) -> Iterator[tuple[
     The first argument, the input of a convolution, is left empty: it may contain all other calls. The name of a method
     is `self.NAME` if it is one of the module itself, else `.NAME`.
     """
-    open_calls: list[tuple[str, int, list[str]]] = []
+    open_calls: list[tuple[str, int, list[str]]] = []  # the name is empty for calls that are not wanted
     for token in _TOKEN.finditer(code):
         text = token[0]
         if token[2]:
             own = token[1].startswith(".") and code.endswith("(self)", 0, token.start())
-            open_calls.append((f"self{token[1]}" if own else token[1], token.end(), []))
+            called = f"self{token[1]}" if own else token[1]
+            wanted = len(called) <= MAX_ARGUMENT_LENGTH and pattern.fullmatch(called)
+            open_calls.append((called if wanted else "", token.end(), []))
         elif text in (")", "]", "}", ",") and open_calls:
             name, start, arguments = open_calls[-1]
             short = bool(arguments) and len(arguments) < MAX_ARGUMENTS and token.start() - start <= MAX_ARGUMENT_LENGTH
-            wanted = pattern.fullmatch(name)
-            if wanted and len(arguments) < MAX_ARGUMENTS:
+            if name and len(arguments) < MAX_ARGUMENTS:
                 arguments.append(code[start : token.start()].strip() if short else "")
             if text == ",":
                 open_calls[-1] = (name, token.end(), arguments)
             else:
                 open_calls.pop()
-                if wanted:
+                if name:
                     yield name.removeprefix("torch."), arguments
 
 
@@ -216,51 +232,24 @@ def _name_receiver(function: str) -> str:
 
 
 def _variables(function: str) -> dict[str, str]:
-    """Return the expression of each variable that is assigned once."""
+    """Return the expression of each variable that is assigned once; of a long one, only its beginning."""
     variables: dict[str, str] = {}
     repeated: set[str] = set()
     for name, expression in _ASSIGNMENT.findall(function):
         if name in variables:
             repeated.add(name)
-        variables[name] = expression.strip()
+        variables[name] = expression[:MAX_VARIABLE_LENGTH].strip()
     return {name: expression for name, expression in variables.items() if name not in repeated}
 
 
-def _follow(expression: str, variables: Mapping[str, str]) -> str:
-    """Return the expression that a chain of plain assignments leads to; of an attribute, its path from `self`."""
-    tail = ""
-    for _ in range(MAX_STEPS):
-        head, dot, rest = expression.partition(".")
-        if head not in variables or (dot and not re.fullmatch(r"[\w.]+", rest)):
-            break
-        expression, tail = variables[head], f"{dot}{rest}{tail}"
-    whole = expression + tail
-    return whole if len(whole) <= MAX_ARGUMENT_LENGTH else ""
-
-
-def _origins(expression: str, variables: Mapping[str, str]) -> set[str]:
-    """Return the attributes and constants that an expression is computed from."""
-    found: set[str] = set()
-    pending, seen = [expression], set[str]()
-    for _ in range(MAX_STEPS):
-        if not pending:
-            break
-        text = pending.pop()[:MAX_ARGUMENT_LENGTH]
-        found |= set(_READ.findall(text))
-        names = [name for name in _NAME.findall(text) if name in variables and name not in seen]
-        seen.update(names)
-        pending += [variables[name] for name in names]
-    return found
-
-
-def _settings(name: str, arguments: list[str], variables: Mapping[str, str]) -> Mapping[str, object]:
+def _settings(methods: _Methods, name: str, arguments: list[str], function: _Function) -> Mapping[str, object]:
     """Return the settings in the arguments of a call; what is left out has its default."""
     plain = re.fullmatch(r"(conv(?:_transpose)?)([123])d", name)
     settings = {**_DEFAULTS, "transposed": name.startswith("conv_transpose")}
     settings["rank"] = int(plain[2]) if plain else None
     for setting, position in _POSITIONS[plain[1] if plain else name].items():
         if position < len(arguments):
-            settings[setting] = parse_literal(_follow(arguments[position], variables))
+            settings[setting] = methods.literal(arguments[position], function.variables)
     return settings
 
 
@@ -271,11 +260,3 @@ def parse_literal(text: str) -> object:
     if re.fullmatch(r"\d{1,10}", text):
         return int(text)
     return {"True": True, "False": False}.get(text, text.strip('"'))
-
-
-def _sizes(value: object, rank: int) -> tuple[int, ...] | None:
-    """Return a setting as one number per spatial axis; one number stands for all."""
-    sizes = value if isinstance(value, tuple) else (value,)
-    sizes = sizes * rank if len(sizes) == 1 else sizes
-    valid = all(type(size) is int and 0 <= size < 1 << 31 for size in sizes)
-    return cast("tuple[int, ...]", sizes) if valid and len(sizes) == rank else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from filtercrawl.api.errors import FormatError, UnsafeFileError, UnsupportedErro
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import Quantization, StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation, row_major
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle.numpy_objects import NUMPY_DTYPES
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledBytes, PickledTensor, Quantizer
 from filtercrawl_plugins.readers.arrays.byte_order import little_endian
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 MAX_RANK: Final = 64
 # All tensors of a file together may claim this many times its size, plus a constant: expanded views and tensors with
 # several names are legitimate, but only up to a point.
-MAX_CLAIMED_RATIO: Final = 100
-MAX_CLAIMED_EXTRA_BYTES: Final = 1 << 30
+MAX_CLAIMED_RATIO: Final = 16
+MAX_CLAIMED_EXTRA_BYTES: Final = 1 << 28
 # Scales of all quantized tensors together; they are read with the header.
 MAX_SCALES: Final = 1 << 20
+
+# Codes have at most 32 bits, and a weight is a float32.
+MAX_ZERO_POINT: Final = 1 << 31
+MAX_SCALE: Final = float(np.finfo(np.float32).max)
 
 # NumPy dtypes of scales and zero points, by torch dtype.
 _SCALE_DTYPES: Final = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4"}
@@ -38,12 +43,14 @@ class TensorLocator:
         locate_storage: Finds the storages of the object whose tensors are located next.
     """
 
-    def __init__(self, file: RandomAccessFile, locate: LocateStorage) -> None:
+    def __init__(self, file: RandomAccessFile, locate: LocateStorage, budget: Budget) -> None:
         self._file = file
         self.locate_storage = locate
         self._claimed_bytes = 0
+        self._budget = budget
         self._scales = 0
         self._names: set[str] = set()
+        self._repeats: dict[str, int] = {}
 
     def locate(self, found: FoundTensor, reason: str | None = None) -> StoredTensor:
         """Return the record of a tensor.
@@ -54,10 +61,11 @@ class TensorLocator:
 
         Raises:
             FormatError: The tensor exceeds its storage, or its shape or strides are invalid.
-            UnsafeFileError: The tensors of the file claim too many bytes together.
+            UnsafeFileError: The tensors of the file claim too many bytes together, or its budget is exhausted.
             UnsupportedError: The file is one shard of a distributed checkpoint.
         """
         path = found.path
+        self._budget.add_tensor(sum(map(len, path.path)))
         name = self._unique_name(found.name)
         if path.key is None:
             root, key, layer = path.path[:-1], path.path[-1], None
@@ -152,33 +160,35 @@ class TensorLocator:
         return little_endian(location) if value.dtype.byte_order == ">" else location, dtype
 
     def _read_quantization(self, quantizer: Quantizer, shape: tuple[int, ...], name: str) -> Quantization | None:
-        """Return quantization parameters as numbers; None if zero points are not integers, as in embeddings."""
+        """Return quantization parameters as numbers; None if they do not quantize, as zero points with a fraction."""
         count = shape[quantizer.axis] if shape else 1
         self._scales += count
         if self._scales > MAX_SCALES:
             raise UnsafeFileError(f"{self._file.name}: its quantized tensors claim more than {MAX_SCALES} scales")
         scale = self._read_numbers(quantizer.scale, count, name)
         zero_point = self._read_numbers(quantizer.zero_point, count, name)
-        if not all(math.isfinite(number) and number == int(number) for number in zero_point):
+        if not all(number.is_integer() and abs(number) < MAX_ZERO_POINT for number in zero_point):
+            return None
+        if not all(abs(number) <= MAX_SCALE for number in scale):
             return None
         return Quantization(scale=scale, zero_point=tuple(map(int, zero_point)), axis=quantizer.axis)
 
     def _read_numbers(self, value: object, count: int, name: str) -> tuple[float, ...]:
         """Read a scale or zero point: a number, a list of `count` numbers, or a 1-D tensor of `count` elements."""
-        if isinstance(value, int | float):
-            return (value,)
+        if _is_number(value):
+            return (float(value),)
         if isinstance(value, PickledTensor):
             shape = self._check_sizes(value.shape, name)
             location, dtype = self._locate(value, shape, name)
             if location is not None and shape == (count,) and dtype in _SCALE_DTYPES:
                 raw = location.read(((0, count),)).tobytes()
-                return tuple(np.frombuffer(raw, _SCALE_DTYPES[dtype]).tolist())
-        elif isinstance(value, list | tuple) and len(value) == count and all(isinstance(n, int | float) for n in value):
-            return tuple(value)
+                return tuple(np.frombuffer(raw, _SCALE_DTYPES[dtype]).astype(float).tolist())
+        elif isinstance(value, list | tuple) and len(value) == count and all(map(_is_number, value)):
+            return tuple(map(float, value))
         raise FormatError(f"{self._file.name}: the quantized tensor {name!r} has invalid scales")
 
     def _check_sizes(self, value: tuple[object, ...], name: str) -> tuple[int, ...]:
-        sizes = tuple(size for size in value[: MAX_RANK + 1] if isinstance(size, int) and 0 <= size < 1 << 63)
+        sizes = tuple(size for size in value[: MAX_RANK + 1] if type(size) is int and 0 <= size < 1 << 63)
         if len(sizes) != len(value) or len(sizes) > MAX_RANK:
             raise FormatError(f"{self._file.name}: the tensor {name!r} has an invalid shape or invalid strides")
         return sizes
@@ -192,10 +202,16 @@ class TensorLocator:
 
     def _unique_name(self, name: str) -> str:
         """Return a name that no other tensor has: in `{"a.b": x, "a": {"b": y}}` two paths give one name."""
-        number = 1
-        unique = name
+        number = self._repeats.get(name, 1)
+        unique = name if number == 1 else f"{name}#{number}"
         while unique in self._names:
             number += 1
             unique = f"{name}#{number}"
         self._names.add(unique)
+        self._repeats[name] = number
         return unique
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number of at most 64 bits that can be a scale or zero point."""
+    return type(value) is float or (type(value) is int and abs(value) < 1 << 63)

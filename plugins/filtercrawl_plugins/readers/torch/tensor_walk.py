@@ -1,13 +1,17 @@
-"""Walk an unpickled object and find every tensor in it, in order, with its path."""
+"""Walk an unpickled object and find every tensor in it, in order, with its path.
+
+The walk pays a step for each value that it looks at: parts that many objects share are looked at for each of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from filtercrawl.api.errors import UnsafeFileError
-from filtercrawl_plugins.formats.pickle.objects import MAX_NAME_LENGTH, NumpyArray, PickledDict, PickledTensor, Stub
+from filtercrawl_plugins.formats.budget import Budget
+from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledDict, PickledTensor, Stub
 from filtercrawl_plugins.readers.torch.fx_code import code_uses, graph_code
 from filtercrawl_plugins.readers.torch.modules import (
     REGISTRIES,
@@ -16,10 +20,9 @@ from filtercrawl_plugins.readers.torch.modules import (
     is_module,
 )
 from filtercrawl_plugins.readers.torch.quantized_state import state_by_name
-from filtercrawl_plugins.readers.torch.script_calls import WeightUses
+from filtercrawl_plugins.readers.torch.weight_uses import WeightUses
 
 MAX_DEPTH: Final = 500
-MAX_STEPS: Final = 5_000_000
 # Cost of visiting a child, in steps; looking at a value costs one.
 VISIT_COST: Final = 15
 # Module of all classes that TorchScript generates.
@@ -76,16 +79,17 @@ class FoundTensor:
 class TensorWalk:
     """An iterative depth-first walk, safe against cycles and limited in depth and steps."""
 
-    def __init__(self, file: str, describe: Callable[[Stub], SavedModule] = describe_module) -> None:
+    def __init__(self, file: str, budget: Budget, describe: Callable[[Stub], SavedModule] = describe_module) -> None:
         """Prepare a walk.
 
         Args:
             file: Name of the file, for messages.
+            budget: The budget of the checkpoint.
             describe: Describes the module that a stub stands for.
         """
         self._file = file
         self._describe = describe
-        self._steps = 0
+        self._spend = budget.spend
         self._seen: set[int] = set()
 
     def tensors(self, top: object, start: TensorPath) -> Iterator[FoundTensor]:
@@ -110,9 +114,8 @@ class TensorWalk:
         while frames:
             identity, children = frames[-1]
             for path, child in children:
-                self._spend(VISIT_COST)
+                self._spend(VISIT_COST + len(path.path) // VISIT_COST)
                 if isinstance(child, PickledTensor | NumpyArray):
-                    self._check_name(path)
                     yield FoundTensor(path, child)
                     continue
                 is_reference = isinstance(child, Stub) and path.owner is not None and not path.submodule
@@ -134,7 +137,7 @@ class TensorWalk:
                 if self._may_contain_tensors(value):
                     yield path.child(str(index)), value
         elif isinstance(node, PickledDict):
-            for name, value in node.items():
+            for name, value in self._items(node):
                 if self._may_contain_tensors(value):
                     yield path.child(name), value
             if node.state is not None and self._may_contain_tensors(node.state):
@@ -162,9 +165,11 @@ class TensorWalk:
             inside = TensorPath(path=path.path, root=root, key=key, layer=key, owner=owner, uses=uses)
         else:
             inside = path
-        for name, value in stub.attributes():
+        attributes = stub.attributes()
+        self._spend(len(attributes))
+        for name, value in attributes.items():
             if inside.owner is not None and name in REGISTRIES and isinstance(value, PickledDict):
-                for inner, child in value.items():
+                for inner, child in self._items(value):
                     if self._may_contain_tensors(child):
                         child_path, key = (*inside.path, name, inner), (*(inside.key or ()), inner)
                         yield replace(inside, path=child_path, key=key, submodule=name == "_modules"), child
@@ -190,9 +195,15 @@ class TensorWalk:
             if not isinstance(stub, Stub) or id(stub) in self._seen:
                 continue
             self._seen.add(id(stub))
-            for name, modules in stub.attributes():
-                if name == "_modules" and isinstance(modules, PickledDict):
-                    pending.extend(child for _, child in modules.items() if self._may_contain_tensors(child))
+            self._spend(VISIT_COST)
+            modules = stub.attributes().get("_modules")
+            if isinstance(modules, PickledDict):
+                pending.extend(child for _, child in self._items(modules) if self._may_contain_tensors(child))
+
+    def _items(self, mapping: PickledDict) -> Sequence[tuple[str, object]]:
+        """Return the items of a dictionary, which are paid for."""
+        self._spend(len(mapping.pairs))
+        return mapping.items()
 
     def _may_contain_tensors(self, value: object) -> bool:
         """Return whether a value is a tensor or a container that may have some; counts the values looked at."""
@@ -203,14 +214,3 @@ class TensorWalk:
         return isinstance(value, _VISITED_TYPES) and not (
             isinstance(value, PickledDict) and not value.pairs and value.state is None
         )
-
-    def _spend(self, steps: int) -> None:
-        self._steps += steps
-        if self._steps > MAX_STEPS:
-            raise UnsafeFileError(f"{self._file}: the object has more parts than any checkpoint needs")
-
-    def _check_name(self, path: TensorPath) -> None:
-        length = sum(map(len, path.path))
-        self._spend(length // VISIT_COST)
-        if length > MAX_NAME_LENGTH:
-            raise UnsafeFileError(f"{self._file}: the name of a tensor is longer than {MAX_NAME_LENGTH} characters")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from filtercrawl_plugins.formats.pickle.objects import Stub
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.torch.modules import CONVOLUTION_SETTINGS, SavedModule, describe_module
 from filtercrawl_plugins.readers.torch.quantized_state import is_packed, packed_uses, state_by_name
-from filtercrawl_plugins.readers.torch.script_calls import WeightUses, parse_literal, weight_uses
+from filtercrawl_plugins.readers.torch.script_calls import parse_literal, weight_uses
+from filtercrawl_plugins.readers.torch.weight_uses import WeightUses
 
 MAX_CODE_BYTES: Final = 1 << 20
+# Characters of code that are parsed in a step.
+CHARACTERS_PER_STEP: Final = 2
 # Code of an archive that is searched for uses of its constants.
 MAX_TOTAL_CODE_BYTES: Final = 16 << 20
 
@@ -37,6 +40,39 @@ _PREPACKED: Final[Mapping[str, Mapping[str, int]]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassCode:
+    """What the text of a class states.
+
+    Attributes:
+        parameters: Names of its parameters.
+        buffers: Names of its buffers.
+        settings: Settings of a convolution among its constants.
+        call: Settings in its only call of a convolution; {} if there is none.
+        uses: How it uses its attributes as weights of convolutions.
+    """
+
+    parameters: frozenset[str]
+    buffers: frozenset[str]
+    settings: Mapping[str, object]
+    call: Mapping[str, object]
+    uses: WeightUses
+
+    @classmethod
+    def parse(cls, text: str) -> ClassCode:
+        """Parse the text of a class."""
+        registered = {kind: frozenset(re.findall(r"\w+", names)) for kind, names in _REGISTRY.findall(text)}
+        constants = _CONSTANT.findall(text)
+        calls = _CALL.findall(text)
+        return cls(
+            parameters=registered.get("parameters", frozenset()),
+            buffers=registered.get("buffers", frozenset()),
+            settings={name: parse_literal(value) for name, value in constants if name in CONVOLUTION_SETTINGS},
+            call=convolution_from_call(*calls[0]) if len(calls) == 1 else {},
+            uses=weight_uses(text),
+        )
+
+
 class TorchScriptCode:
     """The classes of an archive's `code/` folder.
 
@@ -48,6 +84,7 @@ class TorchScriptCode:
         self._archive = archive
         self._folder = f"{root}code/"
         self._files: dict[str, dict[str, str]] = {}
+        self._parsed: dict[tuple[str, str], ClassCode | None] = {}
 
     def describe_module(self, stub: Stub) -> SavedModule:
         """Describe a module by its attributes and the text of its class."""
@@ -58,26 +95,19 @@ class TorchScriptCode:
         config = state_by_name(stub).get("config") if is_packed(stub.path) else None
         if isinstance(config, list):
             return replace(described, uses=packed_uses(config))
-        text = self._classes(path).get(cls)
-        if text is None:
+        code = self._class(path, cls)
+        if code is None:
             return described
-        registered = {kind: frozenset(re.findall(r"\w+", names)) for kind, names in _REGISTRY.findall(text)}
-        settings = {
-            name: parse_literal(value) for name, value in _CONSTANT.findall(text) if name in CONVOLUTION_SETTINGS
-        }
-        settings.update((name, value) for name, value in stub.attributes() if name in CONVOLUTION_SETTINGS)
+        attributes = stub.attributes()
+        settings = dict(code.settings)
+        settings.update((name, attributes[name]) for name in CONVOLUTION_SETTINGS if name in attributes)
         settings.update(described.settings)
-        if settings.keys() != CONVOLUTION_SETTINGS:
-            settings = {}
-            calls = _CALL.findall(text)
-            if len(calls) == 1:
-                settings = convolution_from_call(*calls[0])
         return replace(
             described,
-            parameters=registered.get("parameters", frozenset()),
-            buffers=registered.get("buffers", frozenset()),
-            settings=settings,
-            uses=weight_uses(text),
+            parameters=code.parameters,
+            buffers=code.buffers,
+            settings=settings if settings.keys() == CONVOLUTION_SETTINGS else code.call,
+            uses=code.uses,
         )
 
     def constant_uses(self) -> WeightUses:
@@ -86,19 +116,26 @@ class TorchScriptCode:
         sizes = [self._archive.entries[name].size for name in names]
         if sum(sizes) > MAX_TOTAL_CODE_BYTES:
             return WeightUses()
-        texts = (self._archive.read(name, MAX_TOTAL_CODE_BYTES).decode("utf-8", "replace") for name in names)
-        return weight_uses("\n".join(texts))
+        return weight_uses("\n".join(self._read(name, MAX_TOTAL_CODE_BYTES) for name in names))
 
-    def _classes(self, path: str) -> dict[str, str]:
-        """Return the text of each class in a module of the code, by name; {} if the file is missing or too long."""
+    def _class(self, path: str, cls: str) -> ClassCode | None:
+        """Return what the text of a class states, the same for all modules of the class; None if it has no text."""
         name = self._folder + path.replace(".", "/") + ".py"
         entry = self._archive.entries.get(name)
         if entry is None or entry.size > MAX_CODE_BYTES:
-            return {}
+            return None
         if name not in self._files:
-            parts = _CLASS.split(self._archive.read(name, MAX_CODE_BYTES).decode("utf-8", "replace"))
+            parts = _CLASS.split(self._read(name, MAX_CODE_BYTES))
             self._files[name] = dict(zip(parts[1::2], parts[2::2], strict=True))
-        return self._files[name]
+        if (name, cls) not in self._parsed:
+            text = self._files[name].get(cls)
+            self._parsed[name, cls] = None if text is None else ClassCode.parse(text)
+        return self._parsed[name, cls]
+
+    def _read(self, name: str, limit: int) -> str:
+        text = self._archive.read(name, limit).decode("utf-8", "replace")
+        self._archive.budget.spend(len(text) // CHARACTERS_PER_STEP)
+        return text
 
 
 def prepacked_uses(cls: str, stub: Stub) -> WeightUses:

@@ -6,14 +6,16 @@ All entries are in one folder of any name: `data.pkl`, the storages `data/KEY`, 
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsafeFileError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
-from filtercrawl_plugins.formats.zip.archive import ZipArchive
+from filtercrawl_plugins.formats.zip import ZipArchive, read_directory
 from filtercrawl_plugins.readers.torch.storage import LoadedObject, LocateStorage, StorageRegion, storage_region
 
 PICKLE_NAME: Final = "data.pkl"
@@ -36,15 +38,20 @@ def archive_kind(file: RandomAccessFile) -> str | None:
     if not head.startswith(b"PK\3\4"):
         return None
     try:
-        names = ZipArchive(file).entries.keys()
+        names = read_directory(file).entries.keys()
     except CheckpointError:
         first = first_entry(head)
         return "torch-zip" if first.endswith("/" + PICKLE_NAME) or "/data/" in first else None
-    roots = [name.removesuffix(PICKLE_NAME) for name in names if is_main_pickle(name)]
+    roots = {name.removesuffix(PICKLE_NAME) for name in names if is_main_pickle(name)}
     if not roots:
         return None
-    scripts = tuple(root + part for root in roots for part in ("code/", "constants.pkl"))
-    return "torchscript" if any(name.startswith(scripts) for name in names) else "torch-zip"
+    return "torchscript" if any(_is_script(name, roots) for name in names) else "torch-zip"
+
+
+def _is_script(name: str, roots: Set[str]) -> bool:
+    """Return whether an entry is code or a constant of TorchScript in one of the folders `roots`."""
+    folder, slash, inner = name.partition("/")
+    return inner.startswith(("code/", "constants.pkl")) and folder + slash in roots
 
 
 def first_entry(head: bytes) -> str:
@@ -60,13 +67,13 @@ class TorchArchive:
         root: Name of the folder of all entries, with a trailing slash.
     """
 
-    def __init__(self, file: RandomAccessFile) -> None:
-        """Open an archive.
+    def __init__(self, file: RandomAccessFile, budget: Budget) -> None:
+        """Open an archive within the budget of its checkpoint.
 
         Raises:
             CheckpointError: It is damaged, has no or several `data.pkl`, or its numbers are big-endian.
         """
-        self.archive = ZipArchive(file)
+        self.archive = ZipArchive(file, budget)
         roots = [name.removesuffix(PICKLE_NAME) for name in self.archive.entries if is_main_pickle(name)]
         if len(roots) != 1:
             raise FormatError(f"{file.name}: the archive has {len(roots)} entries {PICKLE_NAME}, expected one")
@@ -90,7 +97,8 @@ class TorchArchive:
             raise UnsafeFileError(
                 f"{self.archive.file.name}: its {name} has {entry.size} bytes, at most {MAX_PICKLE_BYTES} are supported"
             )
-        return LoadedObject(unpickle(Cursor(self.archive.open(entry.name))).value, self._storage_locator(folder))
+        unpickled = unpickle(Cursor(self.archive.open(entry.name)), self.archive.budget)
+        return LoadedObject(unpickled.value, self._storage_locator(folder))
 
     def _storage_locator(self, folder: str) -> LocateStorage:
         def locate(storage: PickledStorage) -> StorageRegion:

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.errors import FormatError, TruncatedError, UnsafeFileError
 from filtercrawl.api.range_file import MemoryFile
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle import Cursor, unpickle
 from filtercrawl_plugins.formats.pickle.objects import Global, PickledDict, Stub, to_name
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
-def read(data: bytes, budget: int = 1 << 20) -> Any:
-    return unpickle(Cursor(MemoryFile(data, "x.pt")), budget).value
+def read(data: bytes) -> Any:
+    file = MemoryFile(data, "x.pt")
+    return unpickle(Cursor(file), Budget(file)).value
 
 
 def plain(value: object) -> object:
@@ -41,7 +43,7 @@ values = st.recursive(
 
 @given(values, st.sampled_from(PROTOCOLS))
 def test_plain_values(value: object, protocol: int) -> None:
-    assert plain(read(pickle.dumps(value, protocol), 1 << 26)) == value
+    assert plain(read(pickle.dumps(value, protocol))) == value
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -60,8 +62,9 @@ def test_calls_become_stubs(protocol: int) -> None:
 
 
 def test_the_cursor_stops_after_the_pickle() -> None:
-    cursor = Cursor(MemoryFile(pickle.dumps(1) + pickle.dumps("two") + b"rest"))
-    assert [unpickle(cursor).value for _ in range(2)] == [1, "two"]
+    file = MemoryFile(pickle.dumps(1) + pickle.dumps("two") + b"rest")
+    cursor, budget = Cursor(file), Budget(file)
+    assert [unpickle(cursor, budget).value for _ in range(2)] == [1, "two"]
     assert cursor.read(cursor.remaining) == b"rest"
 
 
@@ -84,10 +87,24 @@ def test_invalid_streams(data: bytes, error: type[Exception]) -> None:
 
 
 def test_the_memory_budget() -> None:
-    data = pickle.dumps(list(range(1000)))
-    assert len(read(data, 1 << 20)) == 1000
-    with pytest.raises(UnsafeFileError):
-        read(data, 1000)
+    data = pickle.dumps([[] for _ in range(1000)], 2)
+    file = MemoryFile(data, "x.pt")
+    assert len(read(data)) == 1000
+    budget = Budget(file)
+    budget.memory = 1000
+    with pytest.raises(UnsafeFileError, match=r"^x\.pt: has more than .* bytes of objects"):
+        unpickle(Cursor(file), budget)
+
+
+def test_opcodes_are_steps() -> None:
+    file = MemoryFile(b"N" * 9 + b".", "x.pt")
+    budget = Budget(file)
+    before = budget.steps
+    unpickle(Cursor(file), budget)
+    assert before - budget.steps == 10
+    budget.steps = 9
+    with pytest.raises(UnsafeFileError, match="steps of parsing, the limit of a file of 10 bytes"):
+        unpickle(Cursor(file), budget)
 
 
 def test_repeated_keys_keep_their_first_position() -> None:

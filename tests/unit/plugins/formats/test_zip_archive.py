@@ -10,7 +10,8 @@ import pytest
 
 from filtercrawl.api.errors import FormatError, TruncatedError, UnsafeFileError, UnsupportedError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl_plugins.formats.zip import ZipArchive, archive
+from filtercrawl_plugins.formats.budget import Budget
+from filtercrawl_plugins.formats.zip import ZipArchive, directory
 
 CONTENT = {"a.txt": b"hello" * 100, "folder/b.bin": bytes(range(256)), "empty": b""}
 
@@ -25,7 +26,8 @@ def write(compression: int = zipfile.ZIP_STORED, comment: bytes = b"") -> bytes:
 
 
 def parse(data: bytes) -> ZipArchive:
-    return ZipArchive(MemoryFile(data, "x.zip"))
+    file = MemoryFile(data, "x.zip")
+    return ZipArchive(file, Budget(file))
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -47,9 +49,9 @@ def test_zip64_extra_fields(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_resolve_zip64_takes_only_what_is_missing() -> None:
     extra = struct.pack("<2HL", 0x5455, 4, 0) + struct.pack("<2HQ", 1, 8, 1 << 40)
-    assert archive._resolve_zip64(extra, 5, 0xFFFFFFFF, 7) == [5, 1 << 40, 7]
-    assert archive._resolve_zip64(extra[:-1], 5, 0xFFFFFFFF, 7) == [5, 0xFFFFFFFF, 7]
-    assert archive._resolve_zip64(extra, 5, 6, 7) == [5, 6, 7]
+    assert directory._resolve_zip64(extra, 5, 0xFFFFFFFF, 7) == [5, 1 << 40, 7]
+    assert directory._resolve_zip64(extra[:-1], 5, 0xFFFFFFFF, 7) == [5, 0xFFFFFFFF, 7]
+    assert directory._resolve_zip64(extra, 5, 6, 7) == [5, 6, 7]
 
 
 def directory_header(data: bytes) -> int:
