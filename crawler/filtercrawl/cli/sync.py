@@ -120,13 +120,19 @@ def say_nothing_to_do(report: SyncReport, settings: Settings) -> str:
     return f"nothing to do: {settings.dataset} is up to date"
 
 
-def summarize(report: SyncReport, settings: Settings) -> None:
-    """Print the results of a sync."""
+def show_counts(report: SyncReport) -> None:
+    """Print how many checkpoints had which outcome; of listings that broke off at once, nobody knows."""
     from filtercrawl.pipeline.report import WORDS
 
     counts = report.checkpoints
     counted = ", ".join(f"{format_count(counts[word])} {word}" for word in WORDS[1:] if counts[word])
-    typer.echo(f"checkpoints: {counted or 'none'}")
+    if counted or not report.problems:
+        typer.echo(f"checkpoints: {counted or 'none'}")
+
+
+def summarize(report: SyncReport, settings: Settings) -> None:
+    """Print the results of a sync."""
+    show_counts(report)
     for selector, problem in report.problems.items():
         typer.echo(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
     for selector, what in report.empty.items():
@@ -137,8 +143,8 @@ def summarize(report: SyncReport, settings: Settings) -> None:
         typer.echo(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
     if report.removed_models and not settings.prune:
         typer.echo(f"{format_count(len(report.removed_models))} are no longer offered; --prune removes them")
-    if counts["waiting"]:
-        waiting = format_count(counts["waiting"])
+    if report.checkpoints["waiting"]:
+        waiting = format_count(report.checkpoints["waiting"])
         typer.echo(f"{waiting} failed before and wait for their next attempt; --retry all tries them now")
     if report.n_left:
         typer.echo(f"{format_count(report.n_left)} still to do")

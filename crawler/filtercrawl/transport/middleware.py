@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 import httpx2
 
@@ -25,6 +27,7 @@ from filtercrawl.transport.responses import (
     HostUnreachableError,
     RetriesExhaustedError,
     describe_failure,
+    is_certificate_error,
     is_retryable,
     parse_retry_after,
 )
@@ -83,13 +86,14 @@ class PolicyTransport(httpx2.BaseTransport):
         # A host that could not be reached gets one attempt a request until it responds.
         policy = replace(self._options.retry, attempts=1) if host.failed_connections else self._options.retry
         waits = WaitBudget(policy.total_timeout, self._cancellation)
+        n_unsent = count(1)
 
         def attempt() -> httpx2.Response:
             delay = host.reserve(request.url.path)
             if delay > 0:
                 logger.debug("%s: waiting %.1f s for the rate limit", url, delay)
                 waits.sleep(delay)
-            response = self._send(request, host)
+            response = self._send_connected(request, host, n_unsent, policy.attempts)
             host.record_connection()
             status = response.status_code
             if status not in TRANSIENT_STATUS or not is_retryable(request, status):
@@ -127,6 +131,31 @@ class PolicyTransport(httpx2.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+
+    def _send_connected(
+        self, request: httpx2.Request, host: HostLimiter, n_unsent: Iterator[int], attempts: int
+    ) -> httpx2.Response:
+        """Send once; say that a host cannot be reached when it is noticed, and attempt that less often.
+
+        Args:
+            request: The request.
+            host: Its host.
+            n_unsent: Counts the attempts of this request that could not open a connection.
+            attempts: How often the request may be attempted.
+        """
+        try:
+            return self._send(request, host)
+        except UNSENT_ERRORS as error:
+            if is_certificate_error(error):
+                raise RetriesExhaustedError(describe_failure(error)) from error  # client libraries would try again
+            if not is_retryable(request, error):
+                raise
+            n_failed = next(n_unsent)
+            if n_failed >= min(attempts, self._options.connect_attempts):
+                raise self._exhausted(error, host, n_failed) from error
+            if host.announce_retry():
+                logger.warning("%s cannot be reached (%s); trying again", host.name, describe_failure(error))
+            raise
 
     def _exhausted(self, error: Exception, host: HostLimiter, attempts: int) -> RetriesExhaustedError:
         """Record what the last failed attempt says of the host, and return the error of the request."""

@@ -15,6 +15,8 @@ class TransportOptions:
 
     Attributes:
         retry: Attempts and delays of one request.
+        connect_attempts: How often a connection is attempted in a row, where `retry` allows more: who waits for a host
+            that does not exist waits in vain.
         connect_timeout: Seconds to open a connection.
         read_timeout: Longest silence within a response, in seconds.
         min_rate: Bytes a second that a response must bring, averaged over `rate_window` seconds of waiting for it: a
@@ -32,6 +34,7 @@ class TransportOptions:
     """
 
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
+    connect_attempts: int = 4
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
     min_rate: float = 500.0

@@ -46,6 +46,7 @@ class HostLimiter:
         sharers: Processes that use up the same quotas; this one takes its share of what remains.
 
     Attributes:
+        name: The origin.
         connections: One permit for each request that may be in progress.
         meter: Measures latency and bandwidth.
         failed_connections: Requests in a row for which no connection could be opened.
@@ -57,7 +58,8 @@ class HostLimiter:
         self.meter = LinkMeter()
         self.failed_connections = 0
         self.given_up: str | None = None
-        self._name = name
+        self._announced = False
+        self.name = name
         self._clock = clock
         self._sharers = sharers
         self._lock = threading.Lock()
@@ -73,6 +75,13 @@ class HostLimiter:
         """Record that a connection could be opened."""
         with self._lock:
             self.failed_connections = 0
+            self._announced = False
+
+    def announce_retry(self) -> bool:
+        """Return True once after each time that the host could be reached: to say that connections are retried."""
+        with self._lock:
+            announced, self._announced = self._announced, True
+            return not announced
 
     def record_failed_connection(self, reason: str, limit: int | None) -> bool:
         """Record a request for which no connection could be opened, and give the host up after `limit` in a row.
@@ -85,7 +94,7 @@ class HostLimiter:
             if limit is None or self.failed_connections < limit or self.given_up is not None:
                 return False
             self.given_up = (
-                f"{self._name} cannot be reached ({reason}); this run sends it no more requests, the next one does"
+                f"{self.name} cannot be reached ({reason}); this run sends it no more requests, the next one does"
             )
             return True
 

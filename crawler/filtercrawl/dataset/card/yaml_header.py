@@ -11,6 +11,7 @@ import yaml
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card.citation import TITLE
 from filtercrawl.dataset.card.configs import Config
+from filtercrawl.dataset.card.limited_yaml import InvalidYamlError, load_yaml
 
 _HEADER: Final = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 TAGS: Final = ("convolution", "kernels", "filters", "cnn", "model-weights")
@@ -25,8 +26,6 @@ _HUB_LICENSES: Final = frozenset({
 })  # fmt: skip
 
 
-# libyaml's parser, six times as fast, where PyYAML was built with it.
-_SafeLoader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _STYLE: Final[dict[str, Any]] = {"sort_keys": False, "allow_unicode": True, "width": 10**9}
 
@@ -45,10 +44,9 @@ def split_header(path: str, text: str) -> tuple[dict[str, Any], str]:
     if not found:
         return {}, text
     try:
-        header = yaml.load(found[1], Loader=_SafeLoader) or {}  # noqa: S506 - both loaders are the safe ones
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"{path}: its header is not YAML ({reason}); fix or delete it") from error
+        header = load_yaml(found[1]) or {}
+    except InvalidYamlError as error:
+        raise DatasetError(f"{path}: its header is not YAML ({error}); fix or delete it") from error
     if not isinstance(header, dict):
         raise DatasetError(f"{path}: its header is no YAML mapping; fix or delete it")
     return header, text[found.end() :]
