@@ -1,56 +1,47 @@
-"""Check after the commit, before the tag: does it match its manifest, and does every config load as a reader would?"""
+"""Check before the upload and between commit and tag that a version loads as a reader would load it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, NetworkError
 from filtercrawl.dataset.card import card
-from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
-from filtercrawl.dataset.files.table_files import paths_of
-from filtercrawl_publish.publishing.staging import UNLISTED_FILES
+from filtercrawl_publish.publishing.commit_check import COUNTS, CommitSnapshot, check_files
+from filtercrawl_publish.publishing.load_sample import ConfigFiles, LoadSample
+from filtercrawl_publish.publishing.staging import StagedVersion
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
+from filtercrawl_publish.repository.digests import file_info
 
-__all__ = ["LoadCheckJob", "TablePart", "verify_loads"]
+__all__ = ["LoadCheckJob", "PublishedBefore", "verify_loads", "verify_staged"]
 
-# Configs up to this size are loaded in full, streaming and not; of larger ones only the first rows.
-_FULL_LOAD_BYTES: Final = 256 * 10**6
-# Layers files that are downloaded and hashed of a config that is not loaded in full.
-_SAMPLE_FILES: Final = 4
-_COUNTS: Final = ("models", "layers", "kernels")
 _WORKER_MODULE: Final = "filtercrawl_publish.publishing.load_check_worker"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TablePart:
-    """One split of a config to load.
+class PublishedBefore:
+    """What need not be loaded again: it was in a version that loaded when it got its tag.
 
     Attributes:
-        name: Of the config.
-        split: Of the config.
-        files: (path, size, SHA-256) of the files to download and hash.
-        whole: Whether to load all rows; otherwise the first one is enough.
+        files: What the repository states about the files of that version; none before the first one.
+        seed: The name of the version that is checked; which known files are loaded all the same depends on it.
+        folder: The dataset folder that the version was made from; None where there is none.
     """
 
-    name: str
-    split: str
-    files: list[tuple[str, int, str]]
-    whole: bool
+    files: Mapping[str, RepositoryFile] = field(default_factory=dict)
+    seed: str = ""
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,190 +49,168 @@ class LoadCheckJob:
     """The task of the worker process, sent as JSON.
 
     Attributes:
-        path: Argument of `datasets.load_dataset`.
-        revision: Argument of `datasets.load_dataset`; None for a folder.
-        parts: The configs.
+        folder: A folder with the card, and with those files of the version that are loaded.
+        configs: The configs and their files there.
         counts: `models`, `layers` and `kernels` that the manifest states.
+        repository: The default config is loaded from there, too: arguments `path` and `revision` of
+            `datasets.load_dataset`; None if the folder proves the same.
     """
 
-    path: str
-    revision: str | None
-    parts: list[TablePart]
-    counts: dict[str, int]
+    folder: str
+    configs: list[ConfigFiles]
+    counts: Mapping[str, int]
+    repository: tuple[str, str] | None = None
 
 
-def verify_loads(repository: Repository, commit: str, absent: frozenset[str] = frozenset()) -> None:
+def verify_staged(staged: StagedVersion, before: PublishedBefore) -> None:
+    """Check that a dataset folder loads, before any of it is uploaded.
+
+    Loads what is new and a sample of the rest with `datasets`, and compares the rows of `models` and `index` with the
+    counts of the manifest. Files without a local copy are not loaded.
+
+    Args:
+        staged: The folder; its files agree with its file list.
+        before: What was loaded before.
+
+    Raises:
+        DatasetError: It does not load.
+        NetworkError: The worker process ended without an answer.
+    """
+    where = str(staged.folder)
+    absent = staged.absent
+    files = tuple(file for path, file in staged.files.items() if path not in absent)
+    _check_counts(staged)
+    header = card.Card.parse((staged.folder / card.PATH).read_bytes().decode()).header
+    known = {
+        path
+        for path, file in staged.files.items()
+        if (stored := before.files.get(path)) is not None and (stored.size, stored.sha256) == (file.size, file.sha256)
+    }
+    sample = LoadSample(files=files, known=known, seed=before.seed)
+    configs = sample.configs(header, staged.files.values(), where)
+    with TemporaryDirectory(prefix="filtercrawl-load-check-") as temporary:
+        folder = Path(temporary, "dataset")
+        _link(staged.folder, folder, configs)
+        _link_file(staged.folder, folder, card.PATH)
+        _load(where, LoadCheckJob(folder=str(folder), configs=configs, counts=staged.counts), Path(temporary))
+
+
+def verify_loads(repository: Repository, commit: str, before: PublishedBefore | None = None) -> None:
     """Check a commit using nothing but the repository.
 
     Compares sizes and digests of all files as the repository states them with the file list, and its root hash with
     the manifest. Then a worker process with empty caches loads every config with `datasets`, streaming and not, and
-    compares the number of rows; of large configs it reads the first rows and the digests of a few files.
+    compares the numbers of rows. By default all files are loaded, of configs above 256 MB some. With `before` these are
+    the new ones, at most 32 of each config, and 8 others: what these versions have in common is guaranteed by its
+    digests.
 
     Args:
         repository: Where the commit is.
         commit: Full id.
-        absent: Files of a local folder without a local copy; configs that contain one are not loaded.
+        before: What was loaded before; None to load everything.
 
     Raises:
         DatasetError: The commit is inconsistent or does not load.
         NetworkError: It could not be loaded at all.
     """
-    snapshot = _CommitSnapshot(
-        repository=repository,
-        commit=commit,
-        files=repository.files(commit),
-        card=repository.read(card.PATH, commit),
-        manifest=_parse_manifest(repository.read(manifest.PATH, commit)),
-        lists={path: repository.read(path, commit) for path in paths_of(repository.files(commit), "files")},
-    )
-    _check_manifest(snapshot)
+    snapshot = CommitSnapshot.read(repository, commit)
+    check_files(snapshot, before.folder if before is not None else None)
+    listed = (*snapshot.listed.values(), *snapshot.list_files)
+    known = None
+    if before is not None:
+        known = {path for path, file in snapshot.files.items() if before.files.get(path) == file}
+    sample = LoadSample(files=listed, known=known, seed=before.seed if before is not None else "")
+    configs = sample.configs(card.Card.parse(snapshot.card.decode()).header, listed, snapshot.where)
     path, revision = repository.load_location(commit)
-    counts = {name: int(snapshot.manifest["counts"][name]) for name in _COUNTS}
-    parts = list(_parts(snapshot, absent))
-    problems = _load(LoadCheckJob(path=path, revision=revision, parts=parts, counts=counts))
-    if problems:
-        raise DatasetError(f"{snapshot.where}: does not load correctly: {'; '.join(problems[:3])}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _CommitSnapshot:
-    """The parts of a commit that are checked.
-
-    Attributes:
-        repository: Where it is.
-        commit: Full id.
-        files: What the repository states about each file.
-        card: README.md.
-        manifest: Parsed manifest.json.
-        lists: The files of `files` by path.
-    """
-
-    repository: Repository
-    commit: str
-    files: Mapping[str, RepositoryFile]
-    card: bytes
-    manifest: Mapping[str, Any]
-    lists: Mapping[str, bytes]
-
-    @property
-    def where(self) -> str:
-        return f"{self.repository.id}@{self.commit[:10]}"
-
-    @cached_property
-    def listed(self) -> dict[str, File]:
-        """The rows of the file list by path."""
-        try:
-            tables = [
-                pq.read_table(pa.BufferReader(data), columns=["path", "size", "sha256"]) for data in self.lists.values()
-            ]
-        except (ValueError, pa.ArrowException) as error:
-            raise DatasetError(f"{self.where}: {manifest.TABLE} cannot be read ({error})") from error
-        return {row["path"]: File(**row) for table in tables for row in table.to_pylist()}
-
-    @cached_property
-    def list_files(self) -> list[File]:
-        """The files of `files`."""
-        return [_file(path, data) for path, data in self.lists.items()]
-
-
-def _parse_manifest(data: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(data)
-        {name: int(content["counts"][name]) for name in _COUNTS}
-    except (ValueError, TypeError, KeyError) as error:
-        raise DatasetError(f"{manifest.PATH}: not a manifest") from error
-    return dict(content)
-
-
-def _check_manifest(snapshot: _CommitSnapshot) -> None:
-    """Compare the repository with the file list, and the file list with the manifest."""
-    about_card = _file(card.PATH, snapshot.card)
-    root = manifest.root_of(snapshot.list_files, about_card, snapshot.listed.values())
-    if root != snapshot.manifest.get("root"):
-        raise DatasetError(f"{snapshot.where}: {manifest.PATH} does not match the listed files")
-    for path, file in snapshot.listed.items():
-        stored = snapshot.files.get(path)
-        if stored is None:
-            raise DatasetError(f"{snapshot.where}: {path} is listed but missing")
-        # For a small file the Hub states only a git id, which cannot be compared with a SHA-256.
-        digest = stored.sha256 or _sha256(snapshot.repository.read(path, snapshot.commit))
-        if (stored.size, digest) != (file.size, file.sha256):
-            raise DatasetError(f"{snapshot.where}: {path} differs from {manifest.TABLE}")
-    owned = tuple(f"{part}/" for part in manifest.PARTS)
-    for path in snapshot.files:
-        ours = path.startswith(owned) or path in manifest.SINGLE_FILES
-        if ours and path not in {*snapshot.listed, *snapshot.lists, *UNLISTED_FILES}:
-            raise DatasetError(f"{snapshot.where}: {path} is not listed in {manifest.TABLE}")
-
-
-def _parts(snapshot: _CommitSnapshot, absent: frozenset[str]) -> Iterator[TablePart]:
-    """Yield the splits of the card's configs with the files to download."""
-    all_files = [*snapshot.listed.values(), *snapshot.list_files]
-    configs = card.Card.parse(snapshot.card.decode()).header.get("configs") or ()
-    for config, data in [(entry, data) for entry in configs for data in entry["data_files"]]:
-        patterns = _as_list(data["path"])
-        files = [file for file in all_files if any(fnmatchcase(file.path, pattern) for pattern in patterns)]
-        if not files:
-            raise DatasetError(f"{snapshot.where}: the config {config['config_name']} has no file")
-        if not absent.isdisjoint(file.path for file in files):
-            continue
-        whole = sum(file.size for file in files) <= _FULL_LOAD_BYTES
-        sample = files if whole else sorted(files, key=lambda file: file.sha256)[:_SAMPLE_FILES]
-        small = [file for file in sample if whole or file.size <= _FULL_LOAD_BYTES]
-        yield TablePart(
-            name=config["config_name"],
-            split=data["split"],
-            files=[(file.path, file.size, file.sha256) for file in small],
-            whole=whole,
+    with TemporaryDirectory(prefix="filtercrawl-load-check-") as temporary:
+        folder = Path(temporary, "dataset")
+        if revision is None:
+            _link(Path(path), folder, configs)
+        else:
+            repository.fetch(_paths(configs), commit, folder)
+        folder.mkdir(exist_ok=True)
+        (folder / card.PATH).write_bytes(snapshot.card)
+        job = LoadCheckJob(
+            folder=str(folder),
+            configs=configs,
+            counts={name: int(snapshot.manifest["counts"][name]) for name in COUNTS},
+            repository=None if revision is None else (path, revision),
         )
+        _load(snapshot.where, job, Path(temporary))
 
 
-def _load(job: LoadCheckJob) -> list[str]:
-    """Run the worker process; return the problems it found.
+def _paths(configs: Iterable[ConfigFiles]) -> list[str]:
+    return sorted({file.path for config in configs for file in config.files})
+
+
+def _link(source: Path, folder: Path, configs: Iterable[ConfigFiles]) -> None:
+    """Put links to the chosen files into a folder, once their digests are as they are listed."""
+    files: dict[str, File] = {file.path: file for config in configs for file in config.files}
+    for path, file in files.items():
+        if file_info(source, path) != file:
+            raise DatasetError(f"{source}: {path} differs from its listed size or SHA-256")
+        _link_file(source, folder, path)
+
+
+def _link_file(source: Path, folder: Path, path: str) -> None:
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).symlink_to((source / path).absolute())
+
+
+def _check_counts(staged: StagedVersion) -> None:
+    """Compare the rows of `models` and `index`, which are always local, with the counts of the manifest."""
+    dataset = DatasetFolder(staged.folder)
+    index = dataset.table("index", ["row_group", "n_kernels"])
+    stored = index.filter(index["row_group"].is_valid())
+    counts = {
+        "models": sum(pq.read_metadata(path).num_rows for path in dataset.table_paths("models")),
+        "layers": stored.num_rows,
+        "kernels": sum(stored["n_kernels"].to_pylist()),
+    }
+    for name, number in counts.items():
+        if number != staged.counts[name]:
+            raise DatasetError(
+                f"{staged.folder}: the tables have {number} {name}, the manifest states {staged.counts[name]}; "
+                "run `filtercrawl sync` to write them again"
+            )
+
+
+def _load(where: str, job: LoadCheckJob, temporary: Path) -> None:
+    """Run the worker process.
 
     Raises:
+        DatasetError: It found problems.
         NetworkError: It ended without an answer.
     """
-    with TemporaryDirectory(prefix="filtercrawl-load-check-") as caches:
-        environment = {
-            name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-        }
-        environment["USE_TORCH"] = "0"  # `datasets` would spend a second on importing it, and needs no tensor here
-        # Empty caches: only what is downloaded now proves anything, and nothing is left behind.
-        for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_XET_CACHE", "HF_ASSETS_CACHE"):
-            environment[name] = str(Path(caches, name))
-        stderr = Path(caches, "stderr")
-        with (
-            stderr.open("w") as errors,
-            subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", _WORKER_MODULE],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                text=True,
-            ) as worker,
-        ):
-            assert worker.stdin is not None
-            worker.stdin.write(json.dumps(asdict(job)) + "\n")
-            worker.stdin.flush()  # stdin stays open: when this process is killed, it closes and the worker exits
-            assert worker.stdout is not None
-            answer = worker.stdout.readline()
-            worker.stdin.close()
-        last = stderr.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+    }
+    environment["USE_TORCH"] = "0"  # `datasets` would spend a second on importing it, and needs no tensor here
+    # Empty caches: only what is read now proves anything, and nothing is left behind.
+    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_XET_CACHE", "HF_ASSETS_CACHE"):
+        environment[name] = str(temporary / name)
+    stderr = temporary / "stderr"
+    with (
+        stderr.open("w") as errors,
+        subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", _WORKER_MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            text=True,
+        ) as worker,
+    ):
+        assert worker.stdin is not None
+        worker.stdin.write(json.dumps(asdict(job)) + "\n")
+        worker.stdin.flush()  # stdin stays open: when this process is killed, it closes and the worker exits
+        assert worker.stdout is not None
+        answer = worker.stdout.readline()
+        worker.stdin.close()
+    last = stderr.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
     try:
-        return [str(problem) for problem in json.loads(answer)]
+        problems = [str(problem) for problem in json.loads(answer)]
     except ValueError:
-        raise NetworkError(f"{job.path}: could not be loaded: {last[0]}") from None
-
-
-def _as_list(path: str | list[str]) -> list[str]:
-    return [path] if isinstance(path, str) else path
-
-
-def _file(path: str, data: bytes) -> File:
-    return File(path=path, size=len(data), sha256=_sha256(data))
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+        raise NetworkError(f"{where}: could not be loaded: {last[0]}") from None
+    if problems:
+        raise DatasetError(f"{where}: does not load correctly: {'; '.join(problems[:3])}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,7 @@ def main() -> None:
     datasets.disable_progress_bars()
     datasets.config.USE_PARQUET_EXPORT = False  # load the published files, not a conversion by the Hub
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    client = hub.api(network(resolve({}).network))
-    print(json.dumps(list(_problems(job, client))), file=answer, flush=True)
+    print(json.dumps(list(_problems(job))), file=answer, flush=True)
 
 
 def _exit_with_parent() -> None:
@@ -42,43 +39,37 @@ def _exit_with_parent() -> None:
     os._exit(0)
 
 
-def _problems(job: dict[str, Any], client: Any) -> Iterator[str]:
-    for part in job["parts"]:
-        arguments = {"path": job["path"], "name": part["name"], "split": part["split"], "revision": job["revision"]}
+def _problems(job: dict[str, Any]) -> Iterator[str]:
+    for config in job["configs"]:
+        arguments = {"path": job["folder"], "name": config["name"], "split": config["split"]}
         streamed = datasets.load_dataset(**arguments, streaming=True)
-        if not part["whole"]:
-            if not list(islice(streamed, 1)):
-                yield f"{part['name']} has no rows"
-            results = [_check_file(job, file, client) for file in part["files"]]
-            yield from (result for result in results if isinstance(result, str))
-            continue
         loaded = datasets.load_dataset(**arguments)
-        if streamed.features != loaded.features:
-            yield f"{part['name']} has different features when streamed"
-        rows = 0
-        for file in part["files"]:
-            result = _check_file(job, file, client)
-            if isinstance(result, str):
-                yield result
-            else:
-                rows += result
-        n_streamed = sum(len(batch) for batch in streamed.with_format("arrow").iter(1000))
-        if not rows == len(loaded) == n_streamed:
-            yield f"{part['name']} has {rows} rows in its files, {len(loaded)} loaded, {n_streamed} streamed"
-        yield from _check_counts(part["name"], loaded, job["counts"])
+        yield from _compare(config["name"], streamed, loaded)
+        rows = sum(pq.read_metadata(Path(job["folder"], file["path"])).num_rows for file in config["files"])
+        if rows != len(loaded):
+            yield f"{config['name']} has {rows} rows in its files, {len(loaded)} loaded"
+        if config["whole"]:
+            yield from _check_counts(config["name"], loaded, job["counts"])
+    if job["repository"] is not None and job["configs"]:
+        yield from _from_repository(job["repository"], job["configs"][0])
 
 
-def _check_file(job: dict[str, Any], file: tuple[str, int, str], client: Any) -> int | str:
-    """Return the number of rows of a file, or what is wrong with it."""
-    path, size, sha256 = file
-    if job["revision"] is None:
-        local = Path(job["path"], path)
-    else:
-        local = Path(client.hf_hub_download(job["path"], path, repo_type="dataset", revision=job["revision"]))
-    with local.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != sha256 or stream.tell() != size:
-            return f"{path} differs from its listed size or SHA-256"
-    return int(pq.ParquetFile(local).metadata.num_rows)
+def _from_repository(repository: list[str], config: dict[str, Any]) -> Iterator[str]:
+    """Load the default config, which the card has first, as a reader would: by the name of the repository."""
+    hub.api(network(resolve({}).network))
+    path, revision = repository
+    arguments = {"path": path, "name": config["name"], "split": config["split"], "revision": revision}
+    yield from _compare(
+        config["name"], datasets.load_dataset(**arguments, streaming=True), datasets.load_dataset(**arguments)
+    )
+
+
+def _compare(name: str, streamed: Any, loaded: Any) -> Iterator[str]:
+    if streamed.features != loaded.features:
+        yield f"{name} has different features when streamed"
+    n_streamed = sum(len(batch) for batch in streamed.with_format("arrow").iter(1000))
+    if len(loaded) != n_streamed:
+        yield f"{name} has {len(loaded)} rows loaded, {n_streamed} streamed"
 
 
 def _check_counts(name: str, loaded: Any, counts: dict[str, int]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.publishing.card_merge import merge_user_edits
 from filtercrawl_publish.publishing.change_filter import has_reader_visible_change
 from filtercrawl_publish.publishing.hub_limits import check_hub_limits
-from filtercrawl_publish.publishing.load_check import verify_loads
+from filtercrawl_publish.publishing.load_check import PublishedBefore, verify_loads, verify_staged
 from filtercrawl_publish.publishing.options import PublishOptions, PublishResult
 from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
@@ -36,10 +36,9 @@ from filtercrawl_publish.publishing.upload import FileChanges, compare_files, up
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals
 from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import Repository
-from filtercrawl_publish.repository.folder import FolderRepository
 from filtercrawl_publish.repository.signature import sign_manifest
 
-__all__ = ["TITLE_PREFIX", "RepositoryState", "complete_interrupted_publish", "publish_version"]
+__all__ = ["TITLE_PREFIX", "RepositoryState", "complete_interrupted_publish", "publish_version", "published_before"]
 
 # Commit titles start with it: a commit without a tag is recognized by it, with the tag that it was to get.
 TITLE_PREFIX: Final = "Release "
@@ -148,10 +147,11 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
     )
     if options.dry_run:
         return planned, staged
-    commit = _upload_and_commit(staged, changes, repository, head, version, options)
+    before = replace(published_before(repository, state, version), folder=dataset)
+    commit = _upload_and_commit(staged, changes, repository, before, head, options)
     options.progress.message(f"checking that {repository.id}@{commit[:10]} loads")
     with log_step(repository.id, version, "check"):
-        verify_loads(repository, commit)
+        verify_loads(repository, commit, before)
     with log_step(repository.id, version, "tag"):
         repository.tag(version, commit, f"{TITLE_PREFIX}{version}")
     clear_pending(dataset)
@@ -173,12 +173,27 @@ def complete_interrupted_publish(repository: Repository, options: PublishOptions
         return state
     options.progress.message(f"{repository.id}: completing {version}, which was committed but not tagged")
     try:
-        verify_loads(repository, head)
+        verify_loads(repository, head, published_before(repository, state, version))
     except DatasetError as error:
         options.progress.message(f"{version} is not tagged: {error}")
         return state
     repository.tag(version, head, title)
     return replace(state, tags={**state.tags, version: head}, completed=True)
+
+
+def published_before(repository: Repository, state: RepositoryState, version: str) -> PublishedBefore:
+    """Return what need not be loaded again to check a new version: the files of the last one that has a tag.
+
+    The head may be a commit that did not load, or one of somebody else, so it proves nothing without a tag.
+
+    Args:
+        repository: Where versions are published.
+        state: Its head and tags.
+        version: The name of the new version.
+    """
+    last = version_names.current(state.head, state.tags)
+    files = {} if last is None else repository.files(state.tags[last])
+    return PublishedBefore(files=files, seed=version)
 
 
 def _unchanged(repository: Repository, head: str, state: RepositoryState) -> PublishResult:
@@ -218,15 +233,15 @@ def _upload_and_commit(
     staged: StagedVersion,
     changes: FileChanges,
     repository: Repository,
+    before: PublishedBefore,
     head: str | None,
-    version: str,
     options: PublishOptions,
 ) -> str:
     """Load the folder locally first, so that a broken one is not even uploaded; then upload and commit."""
+    version = before.seed
     options.progress.message("checking that the folder loads")
-    local = FolderRepository(str(staged.folder))
     with log_step(repository.id, version, "local check"):
-        verify_loads(local, local.resolve(), staged.absent)
+        verify_staged(staged, before)
     with log_step(repository.id, version, "upload", files=len(changes.add), bytes=changes.bytes):
         uploaded = _upload(staged.folder, changes, repository, options)
     counts = ", ".join(f"{format_count(number)} {name}" for name, number in staged.counts.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -9,7 +10,7 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.display import html_table
-from filtercrawl_publish.publishing.load_check import verify_loads
+from filtercrawl_publish.publishing.load_check import PublishedBefore, verify_loads
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
 from filtercrawl_publish.publishing.publish import TITLE_PREFIX, complete_interrupted_publish
 from filtercrawl_publish.publishing.space import choose_space, update_space
@@ -119,7 +120,8 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
         f"roll back to a later version, or delete their weights with `filtercrawl withdraw {repository.id} --purge`"
     )
     check_withdrawals(repository, head, published_models(repository, commit), advice)
-    verify_loads(repository, commit)
+    before = PublishedBefore(files=repository.files(commit), seed=version)
+    verify_loads(repository, commit, before)
     name = version_names.validate_version(options.version or version_names.next_version(state.tags, options.now))
     if name in state.tags:
         raise UsageError(
@@ -128,14 +130,14 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
     options.progress.message(f"publishing {version} of {repository.id} as {name}")
     operations = CommitOperations(copy={path: (path, commit) for path in sorted(changed)}, delete=deleted)
     new_commit = repository.commit(operations, head, f"{TITLE_PREFIX}{name}", f"The content of {version}.")
-    verify_loads(repository, new_commit)
+    verify_loads(repository, new_commit, before)
     repository.tag(name, new_commit, f"{TITLE_PREFIX}{name}, the content of {version}")
     return RollbackResult(
         outcome="published", repository=repository.id, version=name, commit=new_commit, restored=version
     )
 
 
-def _version_files(files: dict[str, RepositoryFile]) -> dict[str, RepositoryFile]:
+def _version_files(files: Mapping[str, RepositoryFile]) -> dict[str, RepositoryFile]:
     return {path: file for path, file in files.items() if path.startswith(_FOLDERS) or path in _FILES}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ class StagedVersion:
     counts: dict[str, int]
     root: str
 
-    @property
+    @cached_property
     def absent(self) -> frozenset[str]:
         """Files without a local copy."""
         return frozenset(path for path in self.files if not (self.folder / path).is_file())

@@ -124,7 +124,7 @@ class Repository(Protocol):
         """Return the title of a commit."""
         ...
 
-    def files(self, revision: str) -> dict[str, RepositoryFile]:
+    def files(self, revision: str) -> Mapping[str, RepositoryFile]:
         """Return every file of a revision by path."""
         ...
 

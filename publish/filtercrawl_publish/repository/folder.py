@@ -7,7 +7,6 @@ space only for what is new. A dataset folder that was never published can be rea
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -29,11 +28,12 @@ from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 from filtercrawl_publish.repository.digests import file_info
 from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
+from filtercrawl_publish.repository.linked_files import copy_file, link_file
+from filtercrawl_publish.repository.listing_cache import ListingCache
 
 _TAGS: Final = "tags.json"
 # Content uploaded before its commit, one file per sha256.
 _UPLOADS: Final = "uploads"
-_CHUNK_BYTES: Final = 1024 * 1024
 
 
 class FolderRepository:
@@ -51,6 +51,7 @@ class FolderRepository:
         self.revision = revision
         self._folder = Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100 - resolve() would follow the link
         self._versions = self._folder.parent / f".{self._folder.name}.versions"
+        self._listings = ListingCache()
 
     @property
     def url(self) -> str:
@@ -98,12 +99,11 @@ class FolderRepository:
         path = self._commit_file(commit)
         return str(json.loads(path.read_bytes())["title"]) if path.is_file() else ""
 
-    def files(self, revision: str) -> dict[str, RepositoryFile]:
+    def files(self, revision: str) -> Mapping[str, RepositoryFile]:
         version = self._version_folder(self.resolve(revision))
-        files = (
-            self._unpublished_files() if version == self._folder else _read_commit_files(version.with_suffix(".json"))
-        )
-        return {file.path: RepositoryFile(size=file.size, sha256=file.sha256) for file in files}
+        if version == self._folder:
+            return _by_path(self._unpublished_files())
+        return self._listings.get(version.name, lambda commit: _by_path(_read_commit_files(self._commit_file(commit))))
 
     def read(self, path: str, revision: str) -> bytes:
         try:
@@ -120,7 +120,7 @@ class FolderRepository:
             if target.is_file() and files[path].is_file(target):
                 continue
             with atomic_write(target, folder) as temporary:
-                if _copy(version / path, temporary) != files[path].sha256:
+                if copy_file(version / path, temporary) != files[path].sha256:
                     raise DatasetError(f"{self.id}@{revision}: {path} is damaged; its SHA-256 does not match")
 
     def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
@@ -241,7 +241,7 @@ class FolderRepository:
         folder = self._versions / _UPLOADS
         folder.mkdir(exist_ok=True)
         temporary = folder / "scratch"
-        digest = _copy(file, temporary)
+        digest = copy_file(file, temporary)
         temporary.chmod(0o444)  # versions share the file through hard links
         stored = folder / digest
         temporary.replace(stored)
@@ -253,7 +253,7 @@ class FolderRepository:
         shutil.rmtree(staging, ignore_errors=True)
         for path, source in sources.items():
             (staging / path).parent.mkdir(parents=True, exist_ok=True)
-            _link(source, staging / path)
+            link_file(source, staging / path)
         for folder, _, _ in os.walk(staging):
             sync_to_disk(Path(folder))
         return staging
@@ -281,21 +281,5 @@ def _read_commit_files(path: Path) -> list[File]:
     return [File(path=name, size=size, sha256=sha256) for name, size, sha256 in rows]
 
 
-def _copy(source: Path, target: Path) -> str:
-    """Copy a file and sync it to disk; return the SHA-256 of what was written."""
-    digest = hashlib.sha256()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as read, target.open("wb") as written:
-        while chunk := read.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            written.write(chunk)
-        written.flush()
-        os.fsync(written.fileno())
-    return digest.hexdigest()
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source)
-    except OSError:  # the file system has no hard links
-        _copy(source, target)
+def _by_path(files: Iterable[File]) -> dict[str, RepositoryFile]:
+    return {file.path: RepositoryFile(size=file.size, sha256=file.sha256) for file in files}

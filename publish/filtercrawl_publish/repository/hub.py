@@ -20,6 +20,7 @@ from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
 from filtercrawl_publish.repository.hub_commit import add_operation, to_hub_operations, upload_info
+from filtercrawl_publish.repository.listing_cache import ListingCache
 from filtercrawl_publish.repository.write_retry import http_status, retry_write
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class HubRepository:
         self.url = repo_id
         self._transport = transport
         self._repo_type = repo_type
+        self._listings = ListingCache()
 
     def space(self, space_id: str) -> HubRepository:
         """Return a static Space on the same Hub, which need not exist yet; sends no request."""
@@ -109,12 +111,8 @@ class HubRepository:
             commits = self._api.list_repo_commits(self.id, repo_type=self._repo_type, revision=commit)
         return commits[0].title if commits else ""
 
-    def files(self, revision: str) -> dict[str, RepositoryFile]:
-        from huggingface_hub.hf_api import RepoFile
-
-        with hub.translate_hub_errors(f"{self.id}@{revision}"):
-            tree = self._api.list_repo_tree(self.id, repo_type=self._repo_type, revision=revision, recursive=True)
-            return {item.path: _repository_file(item) for item in tree if isinstance(item, RepoFile)}
+    def files(self, revision: str) -> Mapping[str, RepositoryFile]:
+        return self._listings.get(revision, self._list)
 
     def read(self, path: str, revision: str) -> bytes:
         return b"".join(self._download_chunks(path, revision))
@@ -205,6 +203,13 @@ class HubRepository:
             return commit
 
         retry_write(f"{self.id}: tag {name}", create_tag, existing_tag)
+
+    def _list(self, revision: str) -> dict[str, RepositoryFile]:
+        from huggingface_hub.hf_api import RepoFile
+
+        with hub.translate_hub_errors(f"{self.id}@{revision}"):
+            tree = self._api.list_repo_tree(self.id, repo_type=self._repo_type, revision=revision, recursive=True)
+            return {item.path: _repository_file(item) for item in tree if isinstance(item, RepoFile)}
 
     def _refs(self) -> tuple[str | None, dict[str, str]]:
         try:

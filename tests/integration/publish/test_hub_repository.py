@@ -75,7 +75,7 @@ def test_versions_follow_each_other(hub: HubServer, add: dict[str, Path], tmp_pa
     assert content(hub) == {path: file.read_bytes() for path, file in add.items()}
     repo.tag("v1", first, "the first")
     assert (repo.head(), repo.tags()) == (first, {"v1": first})
-    found = repo.files(first)
+    found = dict(repo.files(first))
     del found[".gitattributes"]
     assert {path: entry.size for path, entry in found.items()} == {path: f.stat().st_size for path, f in add.items()}
     assert all(entry.is_file(add[path]) for path, entry in found.items())
