@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from filtercrawl.api.analysis import Figure
 from filtercrawl.api.errors import describe_error
-from filtercrawl_analysis.engines.engine import MapItems, SerialEngine
 from filtercrawl_analysis.plots.render import palette_png, png, svg, svg_and_png
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.section_view import PageFigure
 
 # From this size on, the page embeds the PNG instead, if that is smaller.
 SVG_BYTES: Final = 60_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """How figures are drawn.
-
-    Attributes:
-        map_items: Computes a function of many figures.
-        step: Receives the number of figures drawn, their total, and what is done.
-    """
-
-    map_items: MapItems
-    step: Callable[[int, int, str], None]
-
-
-IN_THIS_PROCESS: Final = Drawing(map_items=SerialEngine().map, step=lambda *_: None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import ResultTable
+from filtercrawl.api.analysis import Figure, ResultTable
 from filtercrawl.dataset.files.atomic import atomic_write, write_text
 from filtercrawl.dataset.files.manifest import file_entry, is_published
 from filtercrawl.dataset.files.parquet import BATCH_ROWS, File, write_table
 from filtercrawl_analysis.report.csv import csv_text
-from filtercrawl_analysis.report.drawn_figures import IN_THIS_PROCESS, Drawing, FigureProblem, draw_figure
+from filtercrawl_analysis.report.drawn_figures import DrawnFigure, FigureProblem, draw_figure
 from filtercrawl_analysis.report.earlier_results import names_of, read_results, with_dates_of_equal_run, with_kept
 from filtercrawl_analysis.report.html import PICTURE_BYTES, fit_budget, render_report
 from filtercrawl_analysis.report.page_content import read_figures, read_tables
@@ -23,6 +24,9 @@ from filtercrawl_analysis.report.report_folder import ReportFolder
 from filtercrawl_analysis.report.results import ReportInput, WrittenFiles, results_of_run
 from filtercrawl_analysis.report.section_view import PageContent, PageFigure
 from filtercrawl_analysis.report.table_script import write_table_scripts
+
+DrawFigures = Callable[[Sequence[Figure]], Iterable[DrawnFigure | FigureProblem]]
+DRAW_ALL: Final[DrawFigures] = partial(map, draw_figure)
 
 
 @dataclass(kw_only=True)
@@ -40,7 +44,7 @@ class WrittenReport:
     results: dict[str, Any] = field(default_factory=dict)
 
 
-def write_report(folder: ReportFolder, content: ReportInput, drawing: Drawing = IN_THIS_PROCESS) -> WrittenReport:
+def write_report(folder: ReportFolder, content: ReportInput, draw: DrawFigures = DRAW_ALL) -> WrittenReport:
     """Write all files, each atomically, and delete those of earlier runs that no section of the report has any more.
 
     A run with the same results keeps the date of the earlier one, so that no byte changes.
@@ -48,7 +52,7 @@ def write_report(folder: ReportFolder, content: ReportInput, drawing: Drawing = 
     Args:
         folder: Where to write.
         content: What to write.
-        drawing: How the figures are drawn.
+        draw: Draws the figures.
 
     Returns:
         What was written.
@@ -59,7 +63,7 @@ def write_report(folder: ReportFolder, content: ReportInput, drawing: Drawing = 
     earlier = read_results(folder)
     written = WrittenFiles(left_out={section.name: section.problem for section in content.sections if section.problem})
     _write_tables(folder, content, written)
-    figures = _write_figures(folder, content, written, drawing)
+    figures = _write_figures(folder, content, written, draw)
     own = results_of_run(content, written)
     results = with_kept(own, earlier, content.last_withdrawal) if content.keep_others else own
     results = with_dates_of_equal_run(results, earlier)
@@ -107,14 +111,13 @@ def _write_table(folder: ReportFolder, table: ResultTable) -> tuple[list[File], 
 
 
 def _write_figures(
-    folder: ReportFolder, content: ReportInput, written: WrittenFiles, drawing: Drawing
+    folder: ReportFolder, content: ReportInput, written: WrittenFiles, draw: DrawFigures
 ) -> dict[str, PageFigure]:
     """Draw and write all figures, and return what the page embeds of each; those that fail are noted in `written`."""
     shown: dict[str, PageFigure] = {}
     figures = [(section.name, figure) for section in content.sections for figure in section.result.figures]
-    drawn = drawing.map_items(draw_figure, [figure for _, figure in figures])
-    for done, ((analysis, figure), found) in enumerate(zip(figures, drawn, strict=True)):
-        drawing.step(done, len(figures), "figures")
+    drawn = draw([figure for _, figure in figures])
+    for (analysis, figure), found in zip(figures, drawn, strict=True):
         if isinstance(found, FigureProblem):
             written.left_out[f"{analysis}: figure {figure.name}"] = found.reason
             continue

@@ -19,8 +19,8 @@ from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.effective_counts import effective_counts
 from filtercrawl_analysis.engines.open_engine import open_engine
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
-from filtercrawl_analysis.report.drawn_figures import Drawing
 from filtercrawl_analysis.report.earlier_results import check_can_be_kept
+from filtercrawl_analysis.report.kept_figures import KeptFigures
 from filtercrawl_analysis.report.kernel_picture import layer_pictures
 from filtercrawl_analysis.report.report_folder import Destination, ReportFolder
 from filtercrawl_analysis.report.results import ReportInput
@@ -101,7 +101,8 @@ def execute(
             keep_others=keep_others,
             last_withdrawal=pc.max(DatasetFolder(dataset).table("withdrawn", ["withdrawn"])["withdrawn"]).as_py(),
         )
-        written = write_report(folder, content, Drawing(map_items=engine.map, step=step))
+        kept = KeptFigures(dataset, engine.map, step, forget_others=into_dataset and not keep_others)
+        written = write_report(folder, content, kept.draw)
         if into_dataset:
             export_if_needed(dataset, catalog)
     return AnalysisReport(
