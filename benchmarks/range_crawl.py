@@ -23,7 +23,7 @@ from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
-from filtercrawl.pipeline.engines.local import PREFETCHED_TASKS
+from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS
 from filtercrawl.transport import network
 from filtercrawl.transport.options import TransportOptions
 

@@ -70,6 +70,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith("FILTERCRAWL_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("FILTERCRAWL_ENGINE", "threads")  # its workers start at once; the others have tests of their own
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
@@ -137,7 +138,7 @@ def run_sync(plugins: Plugins, dataset: Path, zoo: Path) -> Sync:
     """Sync selectors (default: the folder `zoo`) into `dataset`; keyword arguments are settings, `now` the clock."""
 
     def call(*selectors: str, now: datetime = NOW, plugins: Plugins = plugins, **settings: Any) -> SyncReport:
-        chosen = Settings(**{"dataset": dataset, "device": "cpu", **settings})
+        chosen = Settings(**{"dataset": dataset, "device": "cpu", "engine": "threads", **settings})
         return sync(selectors or (f"local:{zoo}",), SyncContext(settings=chosen, plugins=plugins, now=now))
 
     return call

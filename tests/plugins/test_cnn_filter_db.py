@@ -219,7 +219,10 @@ def test_the_file_is_never_read_whole(tmp_path: Path, plugins: Plugins, dataset:
         del file["filters"]
         file.create_dataset("filters", (1_000_000, 3, 3), "<f8")[999_990:999_998] = db.kernels
     tracemalloc.start()
-    report = sync([f"cnn-filter-db:{path}"], SyncContext(settings=Settings(dataset=dataset), plugins=plugins, now=NOW))
+    report = sync(
+        [f"cnn-filter-db:{path}"],
+        SyncContext(settings=Settings(dataset=dataset, engine="threads"), plugins=plugins, now=NOW),
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert report.checkpoints["new"] == 1
@@ -499,7 +502,10 @@ def test_any_kernels_come_back(data: st.DataObject, tmp_path_factory: pytest.Tem
     sets = [top / "one", top / "two"]
     path = db.write(top / "in.h5")
     for folder in sets:
-        sync([f"cnn-filter-db:{path}"], SyncContext(settings=Settings(dataset=folder), plugins=plugins, now=NOW))
+        sync(
+            [f"cnn-filter-db:{path}"],
+            SyncContext(settings=Settings(dataset=folder, engine="threads"), plugins=plugins, now=NOW),
+        )
         path = top / "out.h5"
         words = ["export", "cnn-filter-db", str(path), "--dataset", str(folder), "--force"]
         assert CliRunner().invoke(build(plugins), words).exit_code == 0

@@ -154,7 +154,7 @@ def children(request: pytest.FixtureRequest) -> Iterator[Publishers]:
 
 
 def crawl(folder: Path) -> None:
-    settings = Settings(dataset=folder / "dataset", device="cpu", prune=True)
+    settings = Settings(dataset=folder / "dataset", device="cpu", engine="threads", prune=True)
     sync([f"local:{folder / 'zoo'}"], SyncContext(settings=settings, plugins=load_plugins()))
 
 

@@ -73,7 +73,7 @@ def go(folder: Path, moment: int | None = None) -> int:
     layers_writer.ROW_GROUP_BYTES = 1024
     victim = Victim(moment)
     victim.watch()
-    settings = Settings(dataset=folder / "dataset", device="cpu", prune=True)
+    settings = Settings(dataset=folder / "dataset", device="cpu", engine="threads", prune=True)
     run = SyncContext(settings=settings, plugins=load_plugins(), now=datetime(2026, 1, 2, tzinfo=UTC))
     sync([f"local:{folder / 'zoo'}"], run)
     return victim.seen

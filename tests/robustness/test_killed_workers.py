@@ -97,5 +97,5 @@ def test_a_worker_killed_every_few_seconds_and_one_node_killed_change_nothing(tm
     assert "node" in killed
     found = files(dataset)
     shutil.rmtree(dataset)
-    assert on_ray == run()
+    assert on_ray == run(engine="threads")
     assert found == files(dataset)

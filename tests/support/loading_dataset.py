@@ -84,6 +84,8 @@ def loading_dataset(folder: Path) -> Path:
         put(zoo / f"{name}.safetensors", states[name])
     with pytest.MonkeyPatch.context() as patch:
         plugins = load_plugins([*declared("timm"), entry(patch, "timm", filtercrawl_sources=lambda: iter([Zoo(zoo)]))])
-        report = sync(["timm"], SyncRun(settings=Settings(dataset=dataset, device="cpu"), plugins=plugins))
+        report = sync(
+            ["timm"], SyncRun(settings=Settings(dataset=dataset, device="cpu", engine="threads"), plugins=plugins)
+        )
     assert report.failures == {}
     return dataset

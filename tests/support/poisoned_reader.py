@@ -1,10 +1,13 @@
-"""A plugin whose reader ends, hangs or exhausts its process the first times that it reads a file."""
+"""A plugin whose reader harms its process, or more than that, the first times that it reads a file."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +21,9 @@ MAGIC: Final = b"FCPOISON"
 HEADER_BYTES: Final = 1024
 SHAPE: Final = (8, 4, 3, 3)
 
-Harm = Literal["kill", "exit", "hang", "memory"]
+Harm = Literal[
+    "kill", "exit", "abort", "hang", "compute", "memory", "allocate", "start_process", "write", "connect", "system_exit"
+]  # fmt: skip
 
 
 def write_poisoned(path: Path, harm: Harm, *, times: int) -> Path:
@@ -49,15 +54,32 @@ class PoisonedReader:
         yield StoredTensor(name="conv.weight", key="conv.weight", shape=SHAPE, dtype="float32", location=location)
 
 
-def do_harm(harm: Harm) -> None:
-    if harm == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif harm == "exit":
-        os._exit(3)
-    elif harm == "memory":
-        raise MemoryError
-    while True:
-        time.sleep(0.1)
+def do_harm(harm: Harm) -> None:  # noqa: C901 - a list
+    match harm:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(3)
+        case "abort":
+            os.abort()
+        case "memory":
+            raise MemoryError
+        case "allocate":
+            np.ones(1 << 40)
+        case "system_exit":
+            raise SystemExit
+        case "start_process":
+            subprocess.run(["true"], check=True)
+        case "write":
+            Path("~/stolen").expanduser().write_text("x")
+        case "connect":
+            socket.create_connection(("127.0.0.1", 9))
+        case "compute":
+            while True:
+                hashlib.sha256(bytes(1 << 20))
+        case "hang":
+            while True:
+                time.sleep(0.1)
 
 
 @hookimpl

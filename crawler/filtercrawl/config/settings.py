@@ -17,7 +17,7 @@ from filtercrawl.config.urls import origin
 
 Retry = Literal["all", "due", "none"]
 FailOn = Literal["new", "any", "none"]
-Engine = Literal["local", "ray"]
+Engine = Literal["local", "threads", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,11 @@ class Settings:
     device: Annotated[str, Setting("The device that normalizes kernels.", metavar="auto|cpu|cuda|mps")] = "auto"
     jobs: Annotated[PositiveCount, Setting("Work on this many checkpoints at a time.")] = 2
     engine: Annotated[
-        Engine, Setting("What reads the checkpoints: threads of this process, or the machines of a Ray cluster.")
+        Engine,
+        Setting(
+            "What reads the checkpoints: worker processes of this machine (local), threads of this process, or the "
+            "machines of a Ray cluster."
+        ),
     ] = "local"
     ray_address: Annotated[
         str | None,
@@ -100,8 +104,18 @@ class Settings:
         ),
     ] = None
     stall_timeout: Annotated[
-        Duration, Setting("With Ray: try a checkpoint elsewhere whose reader makes no progress for this long.")
+        Duration, Setting("Try a checkpoint once more whose reader makes no progress for this long.")
     ] = 900.0
+    cpu_limit: Annotated[
+        Duration, Setting("Try a checkpoint once more whose reader takes this much CPU time, with twice as much.")
+    ] = 3600.0
+    memory_limit: Annotated[
+        Size | None,
+        Setting(
+            "Try a checkpoint once more whose reader takes this much memory, alone and with twice as much.",
+            default_text="3/4 of the machine's, divided by --jobs",
+        ),
+    ] = None
     max_bytes: Annotated[Size | None, Setting("Stop after reading this many bytes of checkpoints, for example 2G.")] = (
         None
     )

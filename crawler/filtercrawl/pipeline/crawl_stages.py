@@ -1,27 +1,20 @@
-"""The stages that read weights, or estimate what reading them costs; a run imports them when it has something to read.
+"""The stages that crawl: an engine that reads the tasks of a plan, and a writer of what comes of them.
 
-They need torch, which takes a second and half a gigabyte to import: a run that finds nothing new does without.
+A run imports them when it has something to read. Weights are read where torch is imported, which takes a second and
+half a gigabyte: in worker processes, or by the engine `threads` in this one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Set
 
-from filtercrawl.config.device import select_device
 from filtercrawl.dataset.catalog.content_owners import ContentOwners
-from filtercrawl.dataset.files.unpublished import TEMPORARY
 from filtercrawl.pipeline.committing.commit import CatalogWriter
 from filtercrawl.pipeline.composition import VERSION, Stages, SyncContext
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
-from filtercrawl.pipeline.crawling.crawl import Crawler
-from filtercrawl.pipeline.crawling.stage_layers import LayerStager
-from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.engines.engine import Engine
-from filtercrawl.pipeline.engines.local import LocalEngine
 from filtercrawl.pipeline.executor import PlanExecutor
-from filtercrawl.pipeline.planning.estimate import CostEstimator
 from filtercrawl.pipeline.planning.plan import removed_by_hash
-from filtercrawl.pipeline.process_settings import crawl_process_settings
 from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
 
@@ -32,7 +25,7 @@ def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncRe
     Raises:
         UsageError: The device of the settings cannot be used.
     """
-    with ContentOwners(stages.dataset.catalog.path) as owners, crawl_process_settings():
+    with ContentOwners(stages.dataset.catalog.path) as owners:
         executor = plan_executor(plan, context, stages, owners)
         executor.execute(plan.tasks[: context.settings.limit], report)
     report.requests += executor.engine.requests
@@ -64,6 +57,9 @@ def plan_executor(plan: Plan, context: SyncContext, stages: Stages, owners: Cont
 def make_engine(index: ContentIndex, context: SyncContext, stages: Stages) -> Engine:
     """Return what runs the crawl tasks.
 
+    Workers that are other processes cannot use what exists only in this one: a plugin without a file, or a transport
+    that the caller made. Such a run takes threads.
+
     Args:
         index: Contents that are known or being read.
         context: Dependencies of the run.
@@ -74,33 +70,12 @@ def make_engine(index: ContentIndex, context: SyncContext, stages: Stages) -> En
         from filtercrawl.pipeline.engines.ray_cluster.make import ray_engine  # an extra
 
         return ray_engine(settings, plugins, index, stages.transport, context.cancellation)
-    crawler = Crawler(
-        sources=plugins.sources,
-        readers=plugins.readers,
-        transport=stages.transport,
-        index=index,
-        layer_stager=LayerStager(
-            staging=stages.dataset.folder / TEMPORARY,
-            device=select_device(settings.device),
-            measures=plugins.measures,
-            cancellation=context.cancellation,
-        ),
-        write_slots=WeightedSemaphore(settings.jobs),
-        verify_all=settings.prove,
-        cancellation=context.cancellation,
-    )
-    return LocalEngine(crawler=crawler, index=index, jobs=settings.jobs)
+    if settings.engine == "local" and context.transport is None:
+        from filtercrawl.pipeline.engines.processes.make import process_engine, works_here
 
+        if works_here(plugins):
+            return process_engine(settings, plugins, index, stages.transport, context.cancellation)
+    from filtercrawl.pipeline.engines.threads import ThreadEngine, crawler_of  # imports torch
 
-def estimate_plan(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> None:
-    """Add to the report what the tasks of a plan are expected to cost; sends no request and writes nothing.
-
-    Raises:
-        Cancelled: The run was cancelled.
-    """
-    with ContentOwners(stages.dataset.catalog.path) as owners:
-        estimator = CostEstimator(sources=context.plugins.sources, transport=stages.transport, known_contents=owners)
-        for task in plan.tasks:
-            context.cancellation.raise_if_cancelled()
-            report.add_estimate(task, estimator.estimate(task))
-            context.progress.done(task.model_id, task.action)
+    crawler = crawler_of(settings, plugins, index, stages.transport, context.cancellation)
+    return ThreadEngine(crawler=crawler, index=index, jobs=settings.jobs)

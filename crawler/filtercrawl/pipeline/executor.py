@@ -14,9 +14,8 @@ from filtercrawl.config import Settings
 from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.dataset.tables.staged_layers import discard
 from filtercrawl.pipeline.committing.commit import CatalogWriter
-from filtercrawl.pipeline.crawling.crawl import OUT_OF_MEMORY
 from filtercrawl.pipeline.engines.engine import Engine
-from filtercrawl.pipeline.records import CommitOutcome, CrawlResult, CrawlTask
+from filtercrawl.pipeline.records import OUT_OF_MEMORY, CommitOutcome, CrawlResult, CrawlTask
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_checkpoint
 

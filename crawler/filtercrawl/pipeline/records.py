@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, TrainingState
 from filtercrawl.api.vocabulary import KernelPolicy
@@ -13,6 +13,9 @@ from filtercrawl.extraction.ledger import LedgerEntry
 
 if TYPE_CHECKING:  # what a run needs that reads something; a plan is made without
     from filtercrawl.dataset.tables.staged_layers import StagedLayers
+
+# The error of a checkpoint for which there was not enough memory; it is free again for the next one.
+OUT_OF_MEMORY: Final = "ran out of memory while reading; give this machine more memory, or set --jobs 1"
 
 CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "shared", "must_recrawl"]
 

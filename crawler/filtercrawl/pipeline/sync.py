@@ -47,7 +47,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
     check_engine(settings)
     check_source_tables(settings.sources, context.plugins)
-    if settings.engine == "local" and settings.device not in ("auto", "cpu"):
+    if settings.engine != "ray" and settings.device not in ("auto", "cpu"):
         from filtercrawl.config.device import select_device  # imports torch
 
         select_device(settings.device)  # refuse it whether or not there is something to read
@@ -85,7 +85,7 @@ def propose(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport
         report.count_removed(model_id)
     context.progress.start(len(plan.tasks))
     if plan.tasks:
-        from filtercrawl.pipeline.crawl_stages import estimate_plan  # imports torch
+        from filtercrawl.pipeline.plan_costs import estimate_plan  # imports torch
 
         with suppress(Cancelled):
             estimate_plan(plan, context, stages, report)
@@ -97,7 +97,7 @@ def carry_out(
     """Crawl the tasks of a plan, and record what the sources offer."""
     renamed: Set[str] = frozenset()
     if plan.tasks or context.settings.max_disk is not None:
-        from filtercrawl.pipeline.crawl_stages import crawl_tasks  # imports torch
+        from filtercrawl.pipeline.crawl_stages import crawl_tasks
 
         renamed = crawl_tasks(plan, context, stages, report)
     else:

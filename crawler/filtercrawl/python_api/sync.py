@@ -29,6 +29,8 @@ def sync(
     engine: Engine | None = None,
     ray_address: str | None = None,
     stall_timeout: float | str | None = None,
+    cpu_limit: float | str | None = None,
+    memory_limit: int | str | None = None,
     max_bytes: int | str | None = None,
     max_disk: int | str | None = None,
     cache: str | PathLike[str] | None = None,
@@ -66,12 +68,15 @@ def sync(
         license: Only checkpoints under one of these SPDX licenses.
         device: Where kernels are normalized: `auto` (the default), `cpu`, `cuda`, `cuda:1` or `mps`.
         jobs: How many checkpoints to work on at a time, by default 2.
-        engine: What reads the checkpoints: `local`, threads of this process (the default), or `ray`, the machines of a
-            Ray cluster.
+        engine: What reads the checkpoints: `local`, worker processes of this machine (the default), `threads` of this
+            process, or `ray`, the machines of a Ray cluster.
         ray_address: The Ray cluster to connect to; by default that of `RAY_ADDRESS`, or one that is started on this
             machine.
-        stall_timeout: With Ray, try a checkpoint elsewhere whose reader makes no progress for so many seconds, or a
-            time such as `15m` (the default).
+        stall_timeout: Try a checkpoint once more whose reader makes no progress for so many seconds, or a time such as
+            `15m` (the default).
+        cpu_limit: Try a checkpoint once more whose reader takes so many seconds of CPU time, by default `1h`.
+        memory_limit: Try a checkpoint once more, alone, whose reader takes so many bytes of memory; a number, or a size
+            such as `4G`. By default 3/4 of the machine's memory, divided by `jobs`.
         max_bytes: Stop after reading so many bytes; a number, or a size such as `2G`.
         max_disk: Stop when the layers of the dataset take so many bytes; a number, or a size such as `20G`.
         cache: The folder for fetched bytes, by default `~/.cache/filtercrawl`.
@@ -125,6 +130,8 @@ def sync(
             "engine": engine,
             "ray_address": ray_address,
             "stall_timeout": stall_timeout,
+            "cpu_limit": cpu_limit,
+            "memory_limit": memory_limit,
             "max_bytes": max_bytes,
             "max_disk": max_disk,
             "cache": cache,

@@ -49,7 +49,8 @@ def _dataset(folder: Path, count: int) -> Path:
         (zoo / "linear.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     dataset = folder / "dataset"
     sync(
-        [f"local:{zoo}"], SyncContext(settings=Settings(dataset=dataset, device="cpu", jobs=1), plugins=load_plugins())
+        [f"local:{zoo}"],
+        SyncContext(settings=Settings(dataset=dataset, device="cpu", engine="threads", jobs=1), plugins=load_plugins()),
     )
     return dataset
 

@@ -42,7 +42,7 @@ def sync_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run(module: str, *selectors: str, **settings: Any) -> SyncReport:
-        chosen = Settings(**{"dataset": tmp_path / "dataset", "device": "cpu", **settings})
+        chosen = Settings(**{"dataset": tmp_path / "dataset", "device": "cpu", "engine": "threads", **settings})
         return sync(list(selectors), SyncContext(settings=chosen, plugins=load_plugins().with_plugin(module)))
 
     return run

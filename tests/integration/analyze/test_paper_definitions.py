@@ -180,7 +180,9 @@ def test_depth_deciles_are_the_groups_of_the_index(tmp_path: Path) -> None:
     folder = tmp_path / "dataset"
     sync(
         ["packages:speechmos"],
-        SyncContext(settings=Settings(dataset=folder, device="cpu", jobs=1), plugins=load_plugins(), now=NOW),
+        SyncContext(
+            settings=Settings(dataset=folder, device="cpu", engine="threads", jobs=1), plugins=load_plugins(), now=NOW
+        ),
     )
     index = [row for row in table(folder, "index") if row["kernel"] == "3x3" and row["depth_decile"] is not None]
     for row in index:

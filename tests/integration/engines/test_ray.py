@@ -53,7 +53,7 @@ def test_a_run_on_ray_gives_the_same_bytes_and_the_same_report(run_on: RunOn, da
     found = files(dataset)
     assert left_behind(dataset) == []
     shutil.rmtree(dataset)
-    local = run_on("local")
+    local = run_on("threads")
     assert facts(on_ray) == facts(local)
     assert local.checkpoints["new"] == 6
     assert found == files(dataset)
@@ -67,7 +67,7 @@ def test_of_two_files_with_the_same_bytes_one_is_kept(run_on: RunOn, dataset: Pa
     assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (4, 3)
     found = files(dataset)
     shutil.rmtree(dataset)
-    run_on("local")
+    run_on("threads")
     assert found == files(dataset)
 
 
@@ -89,7 +89,7 @@ def test_files_come_through_the_object_store_where_no_folder_is_shared(run_on: R
         hiding.join()
     found = files(dataset)
     shutil.rmtree(dataset)
-    assert facts(on_ray) == facts(run_on("local"))
+    assert facts(on_ray) == facts(run_on("threads"))
     assert found == files(dataset)
 
 
@@ -150,7 +150,7 @@ def test_a_checkpoint_whose_worker_is_lost_is_read_by_another(
     assert [record.levelno for record in caplog.records if "tried again" in record.message] == [logging.WARNING] * 2
     found = files(dataset)
     shutil.rmtree(dataset)
-    run_on("local")
+    run_on("threads")
     assert found == files(dataset)
 
 
@@ -192,5 +192,5 @@ def test_a_cancelled_run_ends_soon_and_the_next_one_continues(run_on: RunOn, dat
     assert run_on("ray", stall_timeout=2.0).failures == {}
     found = files(dataset)
     shutil.rmtree(dataset)
-    run_on("local")
+    run_on("threads")
     assert found == files(dataset)

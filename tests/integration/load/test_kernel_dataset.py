@@ -35,7 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         width = 8 + 5 * number
         tensors = {f"{k}.weight": torch.randn(width, 4 + k, 3, 3) for k in range(3)}
         put(path / f"zoo/{number}.safetensors", tensors | {"deep.weight": torch.randn(width, 1, 5, 5)})
-    run = SyncContext(settings=Settings(dataset=path / "dataset", device="cpu"), plugins=load_plugins())
+    run = SyncContext(
+        settings=Settings(dataset=path / "dataset", device="cpu", engine="threads"), plugins=load_plugins()
+    )
     assert sync([f"local:{path / 'zoo'}"], run).failures == {}
     return path / "dataset"
 

@@ -71,7 +71,7 @@ def cli(hub: HubServer, monkeypatch: pytest.MonkeyPatch, plugins: Plugins) -> Cl
 def template(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins) -> tuple[Repo, dict[str, bytes]]:
     """Two versions of a dataset in a repo: the second has one network more, and another one changed."""
     zoo, dataset = (tmp_path_factory.mktemp("grown") / name for name in ("zoo", "dataset"))
-    settings = Settings(dataset=dataset, device="cpu")
+    settings = Settings(dataset=dataset, device="cpu", engine="threads")
     with pytest.MonkeyPatch.context() as patch, HubServer(page_size=20) as server:
         patch.setenv("HF_ENDPOINT", server.url)
         place = open_repository(REPO, network())

@@ -184,7 +184,10 @@ def test_without_a_graph_the_bytes_speak_and_the_run_says_why(
     plugins = load_plugins([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Broken(zoo)]))])
     heard = Heard()
     report = sync(
-        ["lab"], SyncContext(settings=Settings(dataset=dataset, device="cpu"), plugins=plugins, progress=heard)
+        ["lab"],
+        SyncContext(
+            settings=Settings(dataset=dataset, device="cpu", engine="threads"), plugins=plugins, progress=heard
+        ),
     )
     assert (report.failures, report.layers) == ({}, 2)
     assert [line for line in heard.lines if "no such layer" in line and "lab/net.safetensors" in line]

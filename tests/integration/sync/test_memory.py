@@ -58,7 +58,8 @@ class Far:  # the same file behind a server
 
 vars(plugins).update(sources={**plugins.sources, "far": Far()}, origin={**plugins.origin, "far": "far"})
 selector = "far" if place.startswith("http") else f"local:{place}"
-report = sync([selector], SyncContext(settings=Settings(dataset=Path(dataset), device="cpu"), plugins=plugins))
+settings = Settings(dataset=Path(dataset), device="cpu", engine="threads")
+report = sync([selector], SyncContext(settings=settings, plugins=plugins))
 stop.set()
 watcher.join()
 assert not report.failures, report.failures
@@ -106,10 +107,11 @@ def memory(what):
     return 1024 * int(status[what].split()[0])
 
 zoo, small, dataset, jobs = sys.argv[1:]
-filtercrawl.sync(f"local:{small}", dataset=f"{dataset}.small", device="cpu", progress=False)
+filtercrawl.sync(f"local:{small}", dataset=f"{dataset}.small", device="cpu", engine="threads", progress=False)
 Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
 before = memory("VmRSS")
-report = filtercrawl.sync(f"local:{zoo}", dataset=dataset, device="cpu", jobs=int(jobs), progress=False)
+chosen = {"device": "cpu", "engine": "threads", "jobs": int(jobs), "progress": False}
+report = filtercrawl.sync(f"local:{zoo}", dataset=dataset, **chosen)
 assert not report.failures, report.failures
 print(report.layers, memory("VmHWM") - before)
 """

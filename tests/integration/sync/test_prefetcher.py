@@ -229,7 +229,9 @@ def test_a_dry_run_tells_bytes_and_requests_from_the_architecture_alone(
             hub.create(f"timm/{name}.r160_in1k", {"model.safetensors": data})
 
         def run(**chosen: Any) -> dict[str, Any]:
-            made = SyncContext(settings=Settings(dataset=dataset, device="cpu", **chosen), plugins=plugins, now=NOW)
+            made = SyncContext(
+                settings=Settings(dataset=dataset, device="cpu", engine="threads", **chosen), plugins=plugins, now=NOW
+            )
             found: dict[str, Any] = sync(["timm:test_*.r160_in1k"], made).to_dict()
             return found
 

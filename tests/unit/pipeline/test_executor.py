@@ -17,10 +17,10 @@ from filtercrawl.api.progress import NullProgress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.tables.staged_layers import StagedLayers
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
-from filtercrawl.pipeline.crawling.crawl import OUT_OF_MEMORY
-from filtercrawl.pipeline.engines.local import PREFETCHED_TASKS, LocalEngine
+from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS
+from filtercrawl.pipeline.engines.threads import ThreadEngine
 from filtercrawl.pipeline.executor import PlanExecutor
-from filtercrawl.pipeline.records import CommitOutcome, CrawlResult, CrawlTask
+from filtercrawl.pipeline.records import OUT_OF_MEMORY, CommitOutcome, CrawlResult, CrawlTask
 from filtercrawl.pipeline.report import SyncReport
 
 KEY = ("a" * 64, "", "spatial")
@@ -118,12 +118,12 @@ def execute(
     report: SyncReport | None = None,
     **others: Any,
 ) -> SyncReport:
-    """Carry out a plan with the engine `local` and one job, unless the settings say otherwise."""
+    """Carry out a plan with the engine `threads` and one job, unless the settings say otherwise."""
     report = report or SyncReport(n_left=len(planned))
     chosen = Settings(**{"jobs": 1, **(settings or {})})
     stand_in: Any = crawler
     collaborators: dict[str, Any] = {
-        "engine": LocalEngine(crawler=stand_in, index=crawler.index, jobs=chosen.jobs),
+        "engine": ThreadEngine(crawler=stand_in, index=crawler.index, jobs=chosen.jobs),
         "cancellation": crawler.cancellation, "writer": writer, "layer_store": FullLayerStore([]),
         "progress": NullProgress(), **others,
     }  # fmt: skip

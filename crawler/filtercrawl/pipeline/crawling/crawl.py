@@ -6,6 +6,7 @@ the `CrawlResult`.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -39,12 +40,10 @@ from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors, hashes_of_layers
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
-from filtercrawl.pipeline.records import CrawlResult, CrawlTask
+from filtercrawl.pipeline.records import OUT_OF_MEMORY, CrawlResult, CrawlTask
 from filtercrawl.transport import MeasuredTransport
 
-# Recorded as the reason of a checkpoint whose crawl raised MemoryError; its memory is free again for the next one.
 _TORCH_OUT_OF_MEMORY: Final = re.compile(r"DefaultCPUAllocator: (can't allocate|not enough) memory|out of memory")
-OUT_OF_MEMORY: Final = "ran out of memory while reading; give this machine more memory, or set --jobs 1"
 # Bytes that may have been fetched, or be on their way, without being written yet.
 _PREFETCH_BYTES: Final = 2 * 1024**3
 _MAX_REASON_LENGTH: Final = 500
@@ -238,8 +237,10 @@ def should_download_whole_file(structure: Structure, task: CrawlTask, files: Che
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an allocation failed, in Python or in torch, whose CPU and MPS allocators raise RuntimeError."""
+    """Tell whether an allocation failed: in Python, in torch, which may raise RuntimeError, or in mmap."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     return isinstance(error, RuntimeError) and _TORCH_OUT_OF_MEMORY.search(str(error)) is not None
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
+from filtercrawl.api.checkpoint import is_local
 from filtercrawl.pipeline.records import CrawlResult, CrawlTask
+
+# Checkpoints that are fetched while others are written.
+PREFETCHED_TASKS: Final = 3
 
 
 class Engine(Protocol):
@@ -48,3 +52,8 @@ def files_of(task: CrawlTask) -> set[str]:
     Two tasks that share one do not run at the same time: what one fetches, the other need not fetch again.
     """
     return {name for file in task.checkpoint.files for name in (file.url, file.sha256) if name}
+
+
+def on_this_machine(task: CrawlTask) -> bool:
+    """Tell whether all files of a task are on this machine."""
+    return all(map(is_local, task.checkpoint.files))

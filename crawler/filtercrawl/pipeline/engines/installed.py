@@ -15,7 +15,7 @@ def check_engine(settings: Settings) -> None:
     Raises:
         UsageError: It is not, or cannot.
     """
-    if settings.engine == "local":
+    if settings.engine != "ray":
         return
     if find_spec("ray") is None:
         raise UsageError("--engine ray: Ray is not installed; pip install 'filtercrawl[ray]'")

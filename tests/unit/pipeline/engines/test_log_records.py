@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from filtercrawl.pipeline.engines.ray_cluster.log_records import LogCollector, replay
+from filtercrawl.pipeline.engines.workers.log_records import LogCollector, replay
 
 
 @pytest.fixture

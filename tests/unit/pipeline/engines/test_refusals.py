@@ -11,12 +11,12 @@ import pytest
 from filtercrawl.api.errors import EngineError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config import NetworkSettings
-from filtercrawl.pipeline.engines.ray_cluster.messages import WorkerSettings
+from filtercrawl.pipeline.engines.ray_cluster.messages import RayWorkerSettings
 
 pytestmark = pytest.mark.ray
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
-SETTINGS = WorkerSettings(
+SETTINGS = RayWorkerSettings(
     run_id="run", python_path=(), entries=(), offers={}, versions={}, network=NetworkSettings(), tokens=(),
     device="cpu", verify_all=False, sharers=1, has_budget=False, log_level=30, staging=Path("/none"), marker="text",
 )  # fmt: skip

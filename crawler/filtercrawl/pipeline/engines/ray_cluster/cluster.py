@@ -15,7 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from filtercrawl.api.errors import EngineError, describe_error
 from filtercrawl.config.environment import ray_address
-from filtercrawl.pipeline.engines.ray_cluster.limits import Limits
+from filtercrawl.pipeline.engines.workers.attempt import Limits
 
 # How long the list of nodes is believed.
 _REFRESH_SECONDS: Final = 5.0

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass
+
+from filtercrawl.pipeline.engines.workers.budget import Budget
+from filtercrawl.pipeline.engines.workers.messages import Answer
 
 # Seconds that a worker waits for an answer before it asks again: the actor may have been lost with it.
 WAIT_SECONDS = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The driver's answer to a `Question`.
-
-    Attributes:
-        owner: The checkpoint that holds the content; None if the worker has to read it.
-        defer: Give the checkpoint up for now: an earlier one reads the content, or may be about to give it up.
-    """
-
-    owner: str | None = None
-    defer: bool = False
 
 
 class Coordinator:
@@ -35,8 +24,7 @@ class Coordinator:
     """
 
     def __init__(self, max_requests: int | None, max_bytes: int | None) -> None:
-        self._requests_left = max_requests
-        self._bytes_left = max_bytes
+        self._budget = Budget(max_requests, max_bytes)
         self._answers: defaultdict[tuple[str, int], asyncio.Queue[Answer]] = defaultdict(asyncio.Queue)
 
     async def reply(self, attempt: str, number: int, answer: Answer) -> None:
@@ -56,10 +44,4 @@ class Coordinator:
         Args:
             n_bytes: Bytes that the process has received since it asked last.
         """
-        if self._bytes_left is not None:
-            self._bytes_left -= n_bytes
-        if self._requests_left == 0 or (self._bytes_left is not None and self._bytes_left <= 0):
-            return False
-        if self._requests_left is not None:
-            self._requests_left -= 1
-        return True
+        return self._budget.admit(n_bytes)

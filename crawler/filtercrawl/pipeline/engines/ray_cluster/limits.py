@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from filtercrawl.api.formatting import format_plural
+from filtercrawl.pipeline.engines.workers.attempt import Limits
 from filtercrawl.pipeline.records import CrawlTask
 
 # Attempts after the first.
@@ -17,21 +17,6 @@ _PROCESS_BYTES: Final = 768 * _MIB
 _MAX_WORKING_BYTES: Final = 1024 * _MIB
 # Tasks of the same shape share their processes in Ray: few shapes.
 _STEP_BYTES: Final = 256 * _MIB
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one attempt may use.
-
-    Attributes:
-        memory: Bytes of memory that are reserved for it.
-        alone: Whether nothing else runs on its machine.
-        stall_seconds: How long it may go without progress.
-    """
-
-    memory: int
-    alone: bool
-    stall_seconds: float
 
 
 def limits_of(task: CrawlTask, n_failures: int, stall_timeout: float) -> Limits:

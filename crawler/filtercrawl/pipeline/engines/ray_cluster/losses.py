@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ray import exceptions
 
 from filtercrawl.api.errors import FiltercrawlError, describe_error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loss:
-    """An attempt that ended without a result.
-
-    Attributes:
-        reason: Why, as it is recorded for the checkpoint if every attempt fails.
-        counts: Whether the checkpoint may be the cause.
-    """
-
-    reason: str
-    counts: bool
+from filtercrawl.pipeline.engines.workers.attempt import Loss
 
 
 def loss_of(error: BaseException, *, started: bool) -> Loss:

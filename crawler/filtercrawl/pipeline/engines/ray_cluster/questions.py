@@ -9,16 +9,13 @@ from typing import Any, Final
 import ray
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import Cancelled
 from filtercrawl.dataset.schema.model_row import ContentKey
-from filtercrawl.pipeline.engines.ray_cluster.messages import Message, Question
+from filtercrawl.pipeline.engines.ray_cluster.messages import Message
+from filtercrawl.pipeline.engines.workers.messages import Question
+from filtercrawl.pipeline.engines.workers.task_crawler import ContentDeferred
 
 # How often a waiting worker looks at its cancellation token.
 _POLL_SECONDS: Final = 0.2
-
-
-class ContentDeferred(Cancelled):
-    """An earlier checkpoint reads the same content; this one is tried again when that is finished."""
 
 
 class DriverClaims:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
@@ -16,33 +14,16 @@ from typing import Any, Final
 
 import ray
 
-from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import Cancelled, EngineError, describe_error
+from filtercrawl.api.errors import EngineError
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.config.device import select_device
-from filtercrawl.config.environment import cache_home, is_set
-from filtercrawl.pipeline.crawling.crawl import Crawler, one_line
-from filtercrawl.pipeline.crawling.stage_layers import LayerStager
-from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
-from filtercrawl.pipeline.engines.ray_cluster.log_records import LogCollector
-from filtercrawl.pipeline.engines.ray_cluster.messages import (
-    MARKER,
-    FileChunk,
-    Finished,
-    Message,
-    Order,
-    Started,
-    Update,
-    WorkerSettings,
-)
-from filtercrawl.pipeline.engines.ray_cluster.questions import ContentDeferred, DriverClaims
-from filtercrawl.pipeline.process_settings import crawl_process_settings, limit_torch_threads
+from filtercrawl.config.environment import is_set
+from filtercrawl.pipeline.engines.ray_cluster.messages import MARKER, FileChunk, Message, RayWorkerSettings
+from filtercrawl.pipeline.engines.ray_cluster.questions import DriverClaims
+from filtercrawl.pipeline.engines.workers.messages import Finished, Order, Started
+from filtercrawl.pipeline.engines.workers.task_crawler import UPDATE_SECONDS, TaskCrawler
+from filtercrawl.pipeline.process_settings import limit_torch_threads
 from filtercrawl.pipeline.records import CrawlResult
-from filtercrawl.transport import network
-from filtercrawl.transport.options import RUN_OPTIONS
 
-# How often a worker tells that its work goes on.
-_UPDATE_SECONDS: Final = 1.0
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
 # How long the work may take to end once it is cancelled; the driver ends the process after that.
 _END_SECONDS: Final = 5.0
@@ -50,7 +31,7 @@ _END_SECONDS: Final = 5.0
 _workers: Final[dict[str, Worker]] = {}
 
 
-def crawl_checkpoint(settings: WorkerSettings, order: Order, coordinator: Any) -> Iterator[Message]:
+def crawl_checkpoint(settings: RayWorkerSettings, order: Order, coordinator: Any) -> Iterator[Message]:
     """Crawl one checkpoint; the Ray task.
 
     Args:
@@ -80,27 +61,14 @@ class Worker:
         coordinator: Handle of the actor with the driver's answers.
     """
 
-    def __init__(self, settings: WorkerSettings, coordinator: Any) -> None:
+    def __init__(self, settings: RayWorkerSettings, coordinator: Any) -> None:
         sys.path.extend(path for path in settings.python_path if path not in sys.path)
         plugins = Plugins(EntryPoint(name=name, value=value, group=group) for name, value, group in settings.entries)
         refuse_difference(settings, plugins)
         self._settings = settings
         self._coordinator = coordinator
-        self._plugins = plugins
-        self._cancellation = CancellationToken()
-        options = replace(RUN_OPTIONS.shared_by(settings.sharers), admit=self._admit if settings.has_budget else None)
-        found = replace(settings.network, cache=settings.network.cache or cache_home())
-        self._transport = network(found, cancellation=self._cancellation, options=options)
-        self._device = select_device(settings.device)
-        self._process_settings = ExitStack()  # left when the process ends
-        self._process_settings.enter_context(crawl_process_settings())
+        self._crawler = TaskCrawler(settings, plugins, self._admit)
         self._temporary = tempfile.TemporaryDirectory(prefix="filtercrawl-")
-        self._logs = LogCollector()
-        logging.getLogger().addHandler(self._logs)
-        logging.getLogger().setLevel(settings.log_level)
-        self._steps = 0
-        self._told = (0, 0, 0)
-        self._requests_told = 0
 
     def run(self, order: Order) -> Iterator[Message]:
         """Crawl one checkpoint in a thread, and yield what it has to tell."""
@@ -111,50 +79,26 @@ class Worker:
         try:
             while True:
                 try:
-                    message = outbox.get(timeout=_UPDATE_SECONDS)
+                    message = outbox.get(timeout=UPDATE_SECONDS)
                 except queue.Empty:
-                    if self._goes_on():
-                        yield self._update()
+                    if self._crawler.goes_on():
+                        yield self._crawler.update()
                     continue
                 if isinstance(message, Finished):
                     yield from self._chunks(message.result)
-                    yield replace(message, update=self._update())
+                    yield replace(message, update=self._crawler.update())
                     return
                 yield message
         except BaseException:  # the driver has cancelled the task
             _workers.clear()
-            self._cancellation.cancel()
+            self._crawler.cancellation.cancel()
             thread.join(_END_SECONDS)
             raise
 
     def _crawl(self, order: Order, staging: Path, outbox: queue.SimpleQueue[Message]) -> None:
         limit_torch_threads()
-        task = order.task
-        crawler = Crawler(
-            sources=self._plugins.sources,
-            readers=self._plugins.readers,
-            transport=self._transport,
-            index=DriverClaims(order.attempt, outbox, self._coordinator),
-            layer_stager=LayerStager(
-                staging=staging,
-                device=self._device,
-                measures=self._plugins.measures,
-                cancellation=self._cancellation,
-            ),
-            write_slots=WeightedSemaphore(1),
-            verify_all=self._settings.verify_all,
-            cancellation=self._cancellation,
-            on_stage=self._count_step,
-        )
-        try:
-            outbox.put(Finished(result=crawler.crawl(task)))
-        except ContentDeferred:
-            outbox.put(Finished(result=None, deferred=True))
-        except Cancelled:
-            outbox.put(Finished(result=None))
-        except BaseException as error:  # noqa: BLE001 - a plugin may raise SystemExit; the driver has to hear of it
-            reason = one_line(f"unexpected {describe_error(error)}; please report this as a bug")
-            outbox.put(Finished(result=CrawlResult(task=task, error=reason)))
+        claims = DriverClaims(order.attempt, outbox, self._coordinator)
+        outbox.put(self._crawler.crawl(order.task, staging, claims))
 
     def _staging(self, order: Order) -> Path:
         """Return the folder of staged files: in the dataset folder if this machine sees that."""
@@ -176,25 +120,12 @@ class Worker:
                 yield FileChunk(data=data)
         staged.unlink()
 
-    def _count_step(self) -> None:
-        self._steps += 1
-
     def _admit(self, n_bytes: int) -> bool:
-        self._steps += 1
         admitted: bool = ray.get(self._coordinator.admit.remote(n_bytes))
         return admitted
 
-    def _goes_on(self) -> bool:
-        """Tell whether anything happened since this was asked last."""
-        before, self._told = self._told, (self._steps, self._transport.requests, self._transport.bytes_fetched)
-        return self._told != before
 
-    def _update(self) -> Update:
-        sent, self._requests_told = self._transport.requests - self._requests_told, self._transport.requests
-        return Update(logs=self._logs.take(), requests=sent)
-
-
-def refuse_difference(settings: WorkerSettings, plugins: Plugins) -> None:
+def refuse_difference(settings: RayWorkerSettings, plugins: Plugins) -> None:
     """Refuse to work where the results would differ from those of the machine of the run.
 
     Raises:

@@ -1,27 +1,30 @@
-"""The engine `local`: threads of this process."""
+"""The engine `threads`: threads of this process."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
-from filtercrawl.api.checkpoint import is_local
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.config import Settings
+from filtercrawl.config.device import select_device
+from filtercrawl.dataset.files.unpublished import TEMPORARY
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.crawl import Crawler
-from filtercrawl.pipeline.engines.engine import files_of
-from filtercrawl.pipeline.process_settings import limit_torch_threads
+from filtercrawl.pipeline.crawling.stage_layers import LayerStager
+from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
+from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS, files_of, on_this_machine
+from filtercrawl.pipeline.process_settings import crawl_process_settings, limit_torch_threads
 from filtercrawl.pipeline.records import CrawlResult, CrawlTask
-
-# Checkpoints that are fetched while others are written.
-PREFETCHED_TASKS: Final = 3
+from filtercrawl.transport import MeasuredTransport
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalEngine:
+class ThreadEngine:
     """Crawls tasks in threads of this process.
 
     `jobs` checkpoints are written at a time. Some more are fetched meanwhile, since the network waits more than it
@@ -48,6 +51,10 @@ class LocalEngine:
 
     def results(self, tasks: Sequence[CrawlTask], may_start: Callable[[], bool]) -> Generator[CrawlResult, None, None]:
         """Crawl tasks in worker threads and yield the results in their order."""
+        with crawl_process_settings():
+            yield from self._results(tasks, may_start)
+
+    def _results(self, tasks: Sequence[CrawlTask], may_start: Callable[[], bool]) -> Iterator[CrawlResult]:
         n_threads = self.jobs + 1 + PREFETCHED_TASKS
         waiting = deque(tasks)
         started: deque[_StartedTask] = deque()
@@ -57,8 +64,8 @@ class LocalEngine:
                 files_in_use = {name for other in started for name in other.files}
                 while waiting and may_start():
                     files = files_of(waiting[0])
-                    on_this_machine = all(map(is_local, waiting[0].checkpoint.files))
-                    if len(started) >= (self.jobs + 1 if on_this_machine else n_threads) or files & files_in_use:
+                    most = self.jobs + 1 if on_this_machine(waiting[0]) else n_threads
+                    if len(started) >= most or files & files_in_use:
                         break
                     task = waiting.popleft()
                     started.append(_StartedTask(task, files, pool.submit(self.crawler.crawl, task)))
@@ -90,3 +97,39 @@ class _StartedTask:
     task: CrawlTask
     files: set[str]
     result: Future[CrawlResult]
+
+
+def crawler_of(
+    settings: Settings,
+    plugins: Plugins,
+    index: ContentIndex,
+    transport: MeasuredTransport,
+    cancellation: CancellationToken,
+) -> Crawler:
+    """Return the crawler that all threads share.
+
+    Args:
+        settings: Settings of the run.
+        plugins: What reads and measures.
+        index: Contents that are known or being read.
+        transport: Network access.
+        cancellation: Ends the run.
+
+    Raises:
+        UsageError: The device of the settings cannot be used.
+    """
+    return Crawler(
+        sources=plugins.sources,
+        readers=plugins.readers,
+        transport=transport,
+        index=index,
+        layer_stager=LayerStager(
+            staging=settings.dataset / TEMPORARY,
+            device=select_device(settings.device),
+            measures=plugins.measures,
+            cancellation=cancellation,
+        ),
+        write_slots=WeightedSemaphore(settings.jobs),
+        verify_all=settings.prove,
+        cancellation=cancellation,
+    )

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Final
 
-from filtercrawl.pipeline.engines.ray_cluster.messages import LogRecordFields
+from filtercrawl.pipeline.engines.workers.messages import LogRecordFields
 
 _PLAIN: Final = (str, int, float, bool, type(None))
 _FORMATTER: Final = logging.Formatter()

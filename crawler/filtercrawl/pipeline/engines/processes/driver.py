@@ -1,0 +1,231 @@
+"""The driver of a run in worker processes of this machine."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any, Final
+
+from filtercrawl.api.formatting import format_size
+from filtercrawl.config.fields import show_duration
+from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS, on_this_machine
+from filtercrawl.pipeline.engines.processes.limits import MAX_RETRIES, AttemptLimits
+from filtercrawl.pipeline.engines.processes.messages import (
+    Admit,
+    Admitted,
+    Cancel,
+    LimitedOrder,
+    ProcessLimits,
+    ServerSettings,
+)
+from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, WorkerProcess
+from filtercrawl.pipeline.engines.workers.attempt import Attempt, Job, Loss
+from filtercrawl.pipeline.engines.workers.budget import Budget
+from filtercrawl.pipeline.engines.workers.driver import Driver
+from filtercrawl.pipeline.engines.workers.messages import Answer, Finished, Update
+from filtercrawl.pipeline.records import OUT_OF_MEMORY
+
+# Checkpoints that are finished or on their way beyond the one that is committed next, per worker.
+_WINDOW_PER_WORKER: Final = 4
+# Seconds that cancelled workers have to end their step.
+_END_SECONDS: Final = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessRun:
+    """What a run asks of its worker processes.
+
+    Attributes:
+        settings: Settings of the server and the workers.
+        jobs: Checkpoints that are read at a time.
+        limits: What each attempt may use.
+        budget: What all workers together may still fetch.
+    """
+
+    settings: ServerSettings
+    jobs: int
+    limits: AttemptLimits
+    budget: Budget
+
+
+@dataclass(kw_only=True, eq=False)
+class ProcessAttempt(Attempt):
+    """A checkpoint that a worker process crawls.
+
+    Attributes:
+        limits: What it may use.
+        worker: The process.
+    """
+
+    limits: ProcessLimits
+    worker: WorkerProcess
+
+
+class ProcessDriver(Driver[ProcessAttempt]):
+    """Runs attempts in forks of a server that it starts.
+
+    Args:
+        run: What to run.
+        index: Contents that are known or being read.
+    """
+
+    def __init__(self, run: ProcessRun, index: ContentIndex) -> None:
+        super().__init__(index, run.settings.worker.staging, MAX_RETRIES)
+        self._run = run
+        self._idle: list[WorkerProcess] = []
+        self._ended: list[ProcessAttempt] = []
+        self._staging.mkdir(parents=True)
+        self._server = ForkServer(run.settings)
+
+    @property
+    def n_ahead(self) -> int:
+        return _WINDOW_PER_WORKER * n_workers(self._run.jobs)
+
+    def has_room_for(self, job: Job[ProcessAttempt]) -> bool:
+        """Tell whether a worker may start: `jobs` at a time, and some more that fetch their files."""
+        running = [other.attempt for other in self._jobs.values() if other.attempt is not None]
+        if job.failures or any(attempt.limits.alone for attempt in running):
+            return not running
+        return len(running) < (self._run.jobs if on_this_machine(job.task) else n_workers(self._run.jobs))
+
+    def close(self) -> None:
+        """End what still runs, and remove its files."""
+        try:
+            self.cancel()
+            deadline = time.monotonic() + _END_SECONDS
+            while self._ended and time.monotonic() < deadline:
+                for attempt in list(self._ended):
+                    if attempt.worker.connection in wait([attempt.worker.connection], timeout=0.05):
+                        self._receive_last(attempt)
+        finally:
+            self._server.close()
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+    def _begin(self, job: Job[ProcessAttempt]) -> ProcessAttempt:
+        limits = self._run.limits.after(len(job.failures))
+        name = secrets.token_hex(8)
+        order = LimitedOrder(task=job.task, attempt=name, limits=limits, local=on_this_machine(job.task))
+        while self._idle and not job.failures:  # another attempt gets a new process
+            worker = self._idle.pop()
+            try:
+                worker.connection.send(order)
+            except OSError:  # it was killed while it waited
+                worker.connection.close()
+                continue
+            return ProcessAttempt(id=name, limits=limits, worker=worker)
+        worker = self._server.fork()
+        worker.connection.send(order)
+        return ProcessAttempt(id=name, limits=limits, worker=worker)
+
+    def _receive(self, timeout: float) -> None:
+        until = time.monotonic() + timeout
+        jobs = self._by_connection()
+        ready: list[Any] = wait([*jobs, self._server.control], timeout)
+        while ready:
+            for connection in ready:
+                if connection is self._server.control:
+                    self._server.receive()
+                elif connection in jobs:
+                    self._receive_from(jobs[connection])
+            jobs = self._by_connection()
+            ready = wait([*jobs, self._server.control], 0) if jobs and time.monotonic() < until else []
+
+    def _by_connection(self) -> dict[Any, Job[ProcessAttempt]]:
+        running = [job for job in self._jobs.values() if job.attempt is not None]
+        return {job.attempt.worker.connection: job for job in running if job.attempt is not None}
+
+    def _receive_from(self, job: Job[ProcessAttempt]) -> None:
+        attempt = job.attempt
+        assert attempt is not None
+        connection = attempt.worker.connection
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            self._lose(job, self._loss_of(attempt))
+            return
+        attempt.note(message)
+        if isinstance(message, Admit):
+            connection.send(Admitted(allowed=self._run.budget.admit(message.n_bytes)))
+        elif isinstance(message, Update):
+            self._note(message)
+        elif isinstance(message, Finished):
+            if message.result is not None and message.result.error == OUT_OF_MEMORY:
+                self._server.kill(attempt.worker)  # what it holds may be in pieces
+            else:
+                self._idle.append(attempt.worker)
+            self._finish(job, message)
+
+    def _receive_last(self, attempt: ProcessAttempt) -> None:
+        """Receive from a worker that was asked to end."""
+        try:
+            message = attempt.worker.connection.recv()
+        except (EOFError, OSError):
+            self._ended.remove(attempt)
+            return
+        if isinstance(message, Finished):
+            self._note(message.update)
+            self._ended.remove(attempt)
+        elif isinstance(message, Update):
+            self._note(message)
+
+    def _loss_of(self, attempt: ProcessAttempt) -> Loss:
+        """Tell why a worker ended whose connection has ended."""
+        code = self._server.exit_code(attempt.worker)
+        attempt.worker.connection.close()
+        return Loss(reason=describe_exit(code, attempt.limits), counts=True)
+
+    def _out_of_memory(self, attempt: ProcessAttempt) -> Loss:
+        size = format_size(attempt.limits.memory)
+        return Loss(reason=f"needs more than {size} of memory; --memory-limit allows more", counts=True)
+
+    def _stalled(self, attempt: ProcessAttempt) -> Loss:
+        return Loss(reason=f"{super()._stalled(attempt).reason}; --stall-timeout allows more", counts=True)
+
+    def _reply(self, attempt: ProcessAttempt, answer: Answer) -> None:
+        self._send(attempt, answer)
+
+    def _end(self, attempt: ProcessAttempt, *, force: bool) -> None:
+        if force:
+            self._server.kill(attempt.worker)
+        else:
+            self._send(attempt, Cancel())
+            self._ended.append(attempt)
+
+    def _send(self, attempt: ProcessAttempt, message: Answer | Cancel) -> None:
+        try:
+            attempt.worker.connection.send(message)
+        except OSError:  # it has ended; the next attempt to receive from it tells how
+            return
+
+    def _describe_failures(self, job: Job[ProcessAttempt]) -> str:
+        return f"not read in {len(job.failures)} attempts, the last one alone with twice the limits: {job.failures[-1]}"
+
+
+def n_workers(jobs: int) -> int:
+    """Return how many checkpoints on servers are crawled at a time: the network waits more than it works."""
+    return jobs + 1 + PREFETCHED_TASKS
+
+
+def describe_exit(code: int | None, limits: ProcessLimits) -> str:
+    """Say how a worker ended, and which setting may help.
+
+    Args:
+        code: Its exit code, or the negative number of the signal that ended it; None if it is not known.
+        limits: What it might use.
+    """
+    if code is None or code >= 0:
+        return "its process ended early" + ("" if code is None else f" (exit code {code})")
+    if -code == signal.SIGXCPU:
+        return f"used {show_duration(limits.cpu_seconds)} of CPU time; --cpu-limit allows more"
+    if -code == signal.SIGKILL:
+        return "its process was killed, as by a system that is short of memory; fewer --jobs take less"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"its process crashed ({name})"

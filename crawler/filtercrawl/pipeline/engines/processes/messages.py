@@ -1,0 +1,108 @@
+"""What the driver of the engine `local` tells the fork server and the workers, and what they tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from filtercrawl.pipeline.engines.workers import messages
+from filtercrawl.pipeline.engines.workers.attempt import Limits
+from filtercrawl.pipeline.engines.workers.messages import Order, WorkerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessLimits(Limits):
+    """What one attempt in a process of this machine may use.
+
+    Attributes:
+        cpu_seconds: CPU time of its process.
+    """
+
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """What the fork server needs.
+
+    Attributes:
+        worker: Settings of the workers.
+        sources: Names of the sources that are imported before workers are forked.
+    """
+
+    worker: WorkerSettings
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fork:
+    """Fork a worker; its end of a connection follows as a file descriptor.
+
+    Attributes:
+        worker: Number of the worker, unique within the server.
+    """
+
+    worker: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """Kill a worker."""
+
+    worker: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """The server has its imports done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exited:
+    """A worker ended.
+
+    Attributes:
+        worker: Its number.
+        code: As `subprocess.Popen.returncode`: the negative number of a signal, or an exit code.
+    """
+
+    worker: int
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitedOrder(Order):
+    """One attempt at one checkpoint, within limits.
+
+    Attributes:
+        limits: What it may use.
+        local: Whether all its files are on this machine, so that nothing has to be fetched.
+    """
+
+    limits: ProcessLimits
+    local: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """End the checkpoint in progress after the current step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admit:
+    """May one more request be sent? The worker waits for `Admitted`.
+
+    Attributes:
+        n_bytes: Bytes that the worker has received since it asked last.
+    """
+
+    n_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """The answer to `Admit`."""
+
+    allowed: bool
+
+
+Message = messages.Message | Admit

@@ -1,0 +1,133 @@
+"""What runs in a worker process: it reads one checkpoint after the other, within limits, and tells how it goes."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import queue
+import signal
+import sys
+import tempfile
+import threading
+from multiprocessing.connection import Connection
+from typing import Any, Final, NoReturn, TypeVar
+
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.config.environment import cache_home
+from filtercrawl.dataset.schema.model_row import ContentKey
+from filtercrawl.pipeline.engines.processes.guard import Guard
+from filtercrawl.pipeline.engines.processes.limits import data_bytes, limit_this_process
+from filtercrawl.pipeline.engines.processes.messages import Admit, Admitted, Cancel, LimitedOrder, Message
+from filtercrawl.pipeline.engines.workers.messages import Answer, Finished, Question, Started, WorkerSettings
+from filtercrawl.pipeline.engines.workers.task_crawler import UPDATE_SECONDS, ContentDeferred, TaskCrawler
+from filtercrawl.pipeline.process_settings import limit_torch_threads
+
+# How often a waiting thread looks at its cancellation token.
+_POLL_SECONDS: Final = 0.2
+AnyAnswer = TypeVar("AnyAnswer", Answer, Admitted)
+# prctl: the signal that this process gets when its parent ends.
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def work(connection: Connection[Any, Any], settings: WorkerSettings, plugins: Plugins) -> NoReturn:
+    """Read what the driver orders, until it is gone; never returns.
+
+    Args:
+        connection: To the driver.
+        settings: Settings of the run.
+        plugins: What the process of the run uses.
+    """
+    code = 1
+    try:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _Worker(connection, settings, plugins).run()
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second server
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+class _Worker:
+    """Reads checkpoints in the main thread; another one receives, and tells that the work goes on."""
+
+    def __init__(self, connection: Connection[Any, Any], settings: WorkerSettings, plugins: Plugins) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._crawler = TaskCrawler(settings, plugins, self._admit)
+        self._orders: queue.SimpleQueue[LimitedOrder] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._admissions: queue.SimpleQueue[Admitted] = queue.SimpleQueue()
+        self._sending, self._admitting = threading.Lock(), threading.Lock()
+        self._guard = Guard([settings.staging, settings.network.cache or cache_home(), tempfile.gettempdir()])
+
+    def run(self) -> None:
+        """Read checkpoint after checkpoint."""
+        limit_torch_threads()
+        imported = data_bytes() if self._crawler.on_cpu else None
+        threading.Thread(target=self._receive, name="receive", daemon=True).start()
+        self._guard.install()
+        while True:
+            order = self._orders.get()
+            limit_this_process(order.limits, imported)
+            self._guard.network = not order.local
+            self._send(Started())
+            finished = self._crawler.crawl(order.task, self._settings.staging / order.attempt, self)
+            self._send(Finished(result=finished.result, deferred=finished.deferred, update=self._crawler.update()))
+
+    def claim(self, key: ContentKey, model_id: str, cancellation: CancellationToken | None = None) -> str | None:
+        """Ask the driver who holds a content; see `filtercrawl.pipeline.crawling.crawl.ContentClaims`.
+
+        Raises:
+            ContentDeferred: An earlier checkpoint is not finished with the content.
+            Cancelled: The run ends while the caller waits.
+        """
+        self._send(Question(number=next(_numbers), key=key))
+        answer = self._wait_for(self._answers, cancellation)
+        if answer.defer:
+            raise ContentDeferred(model_id)
+        return answer.owner
+
+    def _admit(self, n_bytes: int) -> bool:
+        with self._admitting:
+            self._send(Admit(n_bytes=n_bytes))
+            return self._wait_for(self._admissions, self._crawler.cancellation).allowed
+
+    def _wait_for(self, answers: queue.SimpleQueue[AnyAnswer], cancellation: CancellationToken | None) -> AnyAnswer:
+        while True:
+            try:
+                return answers.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                if cancellation is not None:
+                    cancellation.raise_if_cancelled()
+
+    def _send(self, message: Message) -> None:
+        with self._sending:
+            self._connection.send(message)
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                if self._connection.poll(UPDATE_SECONDS):
+                    self._take(self._connection.recv())
+                elif self._crawler.goes_on():
+                    self._send(self._crawler.update())
+        finally:  # the driver is gone
+            os._exit(1)
+
+    def _take(self, message: LimitedOrder | Answer | Admitted | Cancel) -> None:
+        if isinstance(message, LimitedOrder):
+            self._orders.put(message)
+        elif isinstance(message, Answer):
+            self._answers.put(message)
+        elif isinstance(message, Admitted):
+            self._admissions.put(message)
+        else:
+            self._crawler.cancellation.cancel()
+
+
+_numbers = itertools.count()

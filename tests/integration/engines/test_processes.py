@@ -1,0 +1,140 @@
+"""Worker processes of this machine: whatever a reader does, it costs one checkpoint; the dataset is that of threads."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.progress import NullProgress
+from filtercrawl.pipeline.report import SyncReport
+from support.engines import RunOn, files
+from support.http_server import FileServer
+from support.poisoned_reader import Harm, write_poisoned
+from support.zoo_files import models
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="worker processes are forks"),
+]
+
+MIB = 1024**2
+TWICE = "not read in 2 attempts, the last one alone with twice the limits: "
+LOCAL_FILE = "while a file of this machine was read; refused"
+
+
+def write_networks(zoo: Path, n: int = 3) -> None:
+    """Write small networks; two have the same bytes."""
+    for number in range(n):
+        random = np.random.default_rng(number)
+        weights = {f"{name}.weight": random.standard_normal((8, 4, 3, 3), dtype=np.float32) for name in ("a", "b")}
+        save_file(weights, zoo / f"net{number}.safetensors")
+    shutil.copy(zoo / "net0.safetensors", zoo / "net0-copy.safetensors")
+
+
+def facts(report: SyncReport) -> dict[str, Any]:
+    return {name: value for name, value in report.to_dict().items() if name != "seconds"}
+
+
+def children() -> set[str]:
+    """The processes below this one."""
+    return set(Path(f"/proc/self/task/{threading.main_thread().native_id}/children").read_text().split())
+
+
+def test_whatever_a_reader_does_it_costs_one_checkpoint(
+    run_on: RunOn, dataset: Path, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/")  # not below the temporary folder
+    before = children()
+    harms: dict[Harm, str] = {
+        "abort": f"{TWICE}its process crashed (SIGABRT)",
+        "exit": f"{TWICE}its process ended early (exit code 3)",
+        "kill": f"{TWICE}its process was killed, as by a system that is short of memory; fewer --jobs take less",
+        "allocate": f"{TWICE}needs more than 1.1 GB of memory; --memory-limit allows more",
+        "memory": f"{TWICE}needs more than 1.1 GB of memory; --memory-limit allows more",
+        "compute": f"{TWICE}used 4s of CPU time; --cpu-limit allows more",
+        "system_exit": "unexpected SystemExit; please report this as a bug",
+        "start_process": "code tried to reach another process (subprocess.Popen) while the file was read; refused",
+        "write": "code tried to write /stolen while the file was read; refused",
+        "connect": f"code tried to use the network (socket.getaddrinfo) {LOCAL_FILE}",
+    }
+    for harm in harms:
+        write_poisoned(zoo / f"{harm}.bin", harm, times=99)
+    write_networks(zoo)
+    report = run_on("local", jobs=2, memory_limit=512 * MIB, cpu_limit=2.0)
+    assert report.failures == {f"local/{harm}.bin": reason for harm, reason in harms.items()}
+    assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (3, 1)
+    assert {row["outcome"] for name, row in models(dataset).items() if ".safetensors" in name} == {
+        "emitted", "duplicate",
+    }  # fmt: skip
+    assert list((dataset / ".filtercrawl/tmp").iterdir()) == []
+    assert children() == before
+
+
+def test_a_lost_checkpoint_is_read_once_more_alone_and_the_dataset_is_that_of_threads(
+    run_on: RunOn, dataset: Path, zoo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost: tuple[Harm, ...] = ("abort", "memory", "hang")
+    logs = [write_poisoned(zoo / f"{harm}.bin", harm, times=1) for harm in lost]
+    write_networks(zoo)
+    (zoo / "damaged.safetensors").write_bytes(b"\xff" * 100)
+    in_processes = run_on("local", jobs=2, stall_timeout=3.0)
+    assert [len(set(log.read_text().split())) for log in logs] == [2, 2, 2]
+    assert [record.levelno for record in caplog.records if "tried again" in record.message] == [logging.WARNING] * 3
+    assert in_processes.failures.keys() == {"local/damaged.safetensors"}
+    found = files(dataset)
+    shutil.rmtree(dataset)
+    assert facts(in_processes) == facts(run_on("threads"))
+    assert found == files(dataset)
+
+
+def test_workers_keep_to_the_budget_of_requests_together_and_logs_arrive(
+    run_on: RunOn, zoo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_networks(zoo)
+    with FileServer() as server:
+        rows = []
+        for path in sorted(zoo.iterdir()):
+            url = server.put(f"/{path.name}", path.read_bytes())
+            rows.append({"name": path.name, "files": [{"url": url, "path": path.name}], "revision": "1"})
+        selector = f"served:{server.pages('/index', [rows])}"
+        with caplog.at_level(logging.DEBUG):
+            report = run_on("local", selector, max_requests=3)
+        assert report.requests == len(server.log) == 3
+        assert report.failures == {}
+        assert report.n_left >= 2  # one request is for the index
+        assert any("HTTP 206" in line or "HTTP 200" in line for line in caplog.messages)
+        assert run_on("local", selector).checkpoints["new"] + report.checkpoints["new"] == 3
+
+
+@pytest.mark.parametrize("harm", ["hang", "compute"])
+def test_a_cancelled_run_ends_soon_whatever_its_readers_do(harm: Harm, run_on: RunOn, dataset: Path, zoo: Path) -> None:
+    write_networks(zoo)
+    log = write_poisoned(zoo / "a.bin", harm, times=99)
+    cancellation = CancellationToken()
+
+    def cancel_when_read() -> None:
+        while not log.exists():
+            time.sleep(0.05)
+        nonlocal cancelled
+        cancelled = time.monotonic()
+        cancellation.cancel()
+
+    cancelled = 0.0
+    watcher = threading.Thread(target=cancel_when_read)
+    watcher.start()
+    report = run_on("local", progress=NullProgress(), cancellation=cancellation)
+    watcher.join()
+    assert time.monotonic() - cancelled < 15
+    assert report.failures == {}
+    assert report.n_left >= 1
+    assert list((dataset / ".filtercrawl/tmp").iterdir()) == []
