@@ -51,7 +51,7 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, words: list[str]) -> No
 @pytest.mark.parametrize("value", ["", " "])
 def test_an_empty_variable_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     (tmp_path / "filtercrawl.toml").write_text("[sync]\njobs = 3")
-    for name in ("JOBS", "DATASET", "DEVICE", "MAX_BYTES", "LICENSE", "PRUNE", "MAX_LOST", "SIGN_KEY"):
+    for name in ("JOBS", "DATASET", "DEVICE", "ENGINE", "MAX_BYTES", "LICENSE", "PRUNE", "MAX_LOST", "SIGN_KEY"):
         monkeypatch.setenv(f"FILTERCRAWL_{name}", value)
     assert resolve({}, tmp_path) == replace(Settings(), jobs=3)
 
