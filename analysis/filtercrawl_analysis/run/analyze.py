@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
@@ -14,7 +14,7 @@ from filtercrawl.api.formatting import unknown_column
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.api.vocabulary import WEIGHT_FORMS, WeightForm
-from filtercrawl.config import resolve
+from filtercrawl.config import Engine, resolve
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
@@ -41,7 +41,7 @@ def analyze(
     join: str | Path | None = None,
     device: str | None = None,
     jobs: int | None = None,
-    engine: Literal["local", "ray"] | None = None,
+    engine: Engine | None = None,
     ray_address: str | None = None,
     along: str | None = None,
     out: str | Path | None = None,
@@ -71,7 +71,7 @@ def analyze(
             and `out_channel`. The analysis `filters` then runs too, adds them to its table and correlates them with it.
         device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         jobs: Processes that compute, with the engine `local`; they start where there is work for some seconds.
-        engine: `local`, or `ray` for the machines of a Ray cluster. The results are the same.
+        engine: `local`, or `ray` for the machines of a Ray cluster; `threads` is as `local`. The results are the same.
         ray_address: The cluster; by default that in `RAY_ADDRESS`, else one that is started on this machine.
         along: `step` to run each analysis once for every step of the training runs, into tables of all steps, and not
             for final checkpoints.
