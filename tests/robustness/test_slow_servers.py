@@ -28,14 +28,16 @@ BEGINNINGS = {"headers": b"HTTP/1.1 200 OK\r\nX: ", "body": HEAD + b'"'}
 
 
 @contextmanager
-def dripping(beginning: bytes, seconds: float = 0.03) -> Iterator[str]:
+def dripping(beginning: bytes, seconds: float = 0.03, asked: threading.Event | None = None) -> Iterator[str]:
     """Serve the beginning of a response at once and the rest a byte at a time, until the context ends."""
     ended = threading.Event()
+    asked = asked or threading.Event()
 
     def answer(connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.recv(65536)
             connection.sendall(beginning)
+            asked.set()
             while not ended.wait(seconds):
                 connection.sendall(b"0")
 
@@ -56,7 +58,7 @@ def dripping(beginning: bytes, seconds: float = 0.03) -> Iterator[str]:
 
 @pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=list(BEGINNINGS))
 def test_a_response_that_drips_is_given_up(beginning: bytes) -> None:
-    options = TransportOptions(rate_window=0.4, retry=RetryPolicy(attempts=2, base_delay=0.01))
+    options = TransportOptions(rate_window=0.15, retry=RetryPolicy(attempts=2, base_delay=0.01))
     started = time.monotonic()
     with dripping(beginning) as url:
         transport = network(options=options)
@@ -105,12 +107,14 @@ def test_a_blocked_read_ends_when_the_run_does(beginning: bytes) -> None:
 
 
 def test_a_listing_that_drips_ends_by_a_signal(tmp_path: Path) -> None:
-    with dripping(BEGINNINGS["body"]) as url:
+    asked = threading.Event()
+    with dripping(BEGINNINGS["body"], asked=asked) as url:
         environment = {**os.environ, "HF_ENDPOINT": url, "XDG_CACHE_HOME": str(tmp_path / "cache")}
         command = [sys.executable, "-m", "filtercrawl", "sync", "hub:org/*", "--dataset", str(tmp_path / "dataset")]
         run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
         try:
-            time.sleep(4)
+            assert asked.wait(60)
+            time.sleep(0.2)
             assert run.poll() is None
             started = time.monotonic()
             run.send_signal(signal.SIGTERM)
