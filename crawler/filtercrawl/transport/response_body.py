@@ -126,7 +126,7 @@ def _read_message(response: httpx2.Response) -> bytes:
         pass  # the status was received, and says what matters
     finally:
         response.close()
-    return bytes(message)
+    return bytes(message[:_MESSAGE_BYTES])
 
 
 def _is_json(request: httpx2.Request, response: httpx2.Response) -> bool:

@@ -312,6 +312,36 @@ def test_a_compressed_listing_is_read_and_a_bomb_is_not(
         transport.get_json(bomb)
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_client_library_is_given_no_bomb_either(
+    server: FileServer, transport: Transport, monkeypatch: pytest.MonkeyPatch, kind: str, layers: int
+) -> None:
+    """The limit counts decoded bytes, also of a body that was compressed twice."""
+    monkeypatch.setattr("filtercrawl.transport.response_body.MAX_RESPONSE_BYTES", 1000)
+    body = b"0" * 1_000_000
+    for _ in range(layers):
+        body = gzip.compress(body)
+    packed = {"Content-Encoding": ", ".join(["gzip"] * layers), "Content-Type": kind}
+    url = server.on("/bomb", lambda asked: Answer(body=body, headers=packed))
+    with pytest.raises(httpx2.TransportError, match="larger than 1000 bytes"):
+        transport.client.get(url)
+    small = gzip.compress(b"[1]")
+    good = server.on("/good", lambda asked: Answer(body=small, headers={**packed, "Content-Encoding": "gzip"}))
+    assert transport.client.get(good).text == "[1]"
+
+
+@pytest.mark.parametrize("status", [302, 404])
+def test_the_body_of_a_refusal_is_kept_in_part(server: FileServer, transport: Transport, status: int) -> None:
+    server.json("/there", 1)
+    headers = {"Location": "/there"} if status == 302 else {}
+    url = server.on("/a", lambda asked: Answer(status=status, headers=headers, body=b"x" * 5_000_000))
+    response = transport.client.get(url, follow_redirects=False)
+    assert (response.status_code, len(response.content)) == (status, 65536)
+    if status == 302:
+        assert transport.get_json(url) == 1
+
+
 def test_the_budget_of_requests(server: FileServer) -> None:
     url = server.json("/a", 1)
     transport = network(NetworkSettings(max_requests=2))
