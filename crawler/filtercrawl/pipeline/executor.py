@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.errors import Cancelled, DatasetError
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.files.layer_store import LayerStore
@@ -41,7 +41,11 @@ class PlanExecutor:
     cancellation: CancellationToken
 
     def execute(self, tasks: Sequence[CrawlTask], report: SyncReport) -> None:
-        """Crawl tasks and commit each result; ends early when cancelled or when a budget is used up."""
+        """Crawl tasks and commit each result; ends early when cancelled or when a budget is used up.
+
+        Raises:
+            DatasetError: The disk is full, or the catalog cannot be used; what was committed before is kept.
+        """
         time_limit = self.settings.time_limit
         deadline = None if time_limit is None else time.monotonic() + time_limit
 
@@ -54,6 +58,8 @@ class PlanExecutor:
         with closing(results), suppress(Cancelled):  # what was committed is exported all the same
             self._free_space_if_full(report)
             for crawled in results:
+                if crawled.dataset_error is not None:
+                    raise DatasetError(crawled.dataset_error)
                 started = time.perf_counter()
                 result, outcome = self._commit(crawled)
                 report.count(result, outcome)

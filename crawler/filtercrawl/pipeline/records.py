@@ -87,7 +87,7 @@ class Plan:
 class CrawlResult:
     """The result of crawling one checkpoint: plain data, which may come from another process.
 
-    Exactly one of `error`, `duplicate_of`, `unchanged` and `ledger` is set.
+    Exactly one of `error`, `dataset_error`, `duplicate_of`, `unchanged` and `ledger` is set.
 
     Attributes:
         task: What was crawled.
@@ -102,6 +102,7 @@ class CrawlResult:
         fetched_in_full: Whether every byte was fetched, which pays if most of them are needed.
         seconds: Seconds by stage.
         error: Why the crawl failed.
+        dataset_error: Why nothing can be written, such as a full disk: the run ends, and no checkpoint is to blame.
         never_tried: It failed because its server cannot be reached, which says nothing of the checkpoint.
         duplicate_of: Model id of the checkpoint with the same content.
         unchanged: The server says that the file is the one that was read before.
@@ -124,6 +125,7 @@ class CrawlResult:
     fetched_in_full: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
+    dataset_error: str | None = None
     never_tried: bool = False
     duplicate_of: str | None = None
     unchanged: bool = False

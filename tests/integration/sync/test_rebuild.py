@@ -28,8 +28,8 @@ def mixed(zoo: Path, run_sync: Sync) -> Path:
     put(zoo / "old.safetensors", state(2))
     put(zoo / "twin.safetensors", state(1))
     put(zoo / "plain.safetensors", {"head.weight": state(1)["head.weight"]})
-    put(zoo / "set/model-1.safetensors", {"a.weight": state(3)["stem.weight"]})
-    index = {"weight_map": {"a.weight": "model-1.safetensors"}}
+    put(zoo / "set/model-1-of-1.safetensors", {"a.weight": state(3)["stem.weight"]})
+    index = {"weight_map": {"a.weight": "model-1-of-1.safetensors"}}
     (zoo / "set/model.safetensors.index.json").write_text(json.dumps(index))
     (zoo / "broken.safetensors").write_bytes(b"no checkpoint")
     run_sync()

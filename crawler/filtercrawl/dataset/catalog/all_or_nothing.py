@@ -14,6 +14,7 @@ def all_or_nothing(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # SQLite has rolled back itself where the disk is full
+            db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")

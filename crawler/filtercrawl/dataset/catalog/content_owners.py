@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from filtercrawl.config.license_policy import METADATA
+from filtercrawl.dataset.catalog.damage import CATALOG_ERRORS, unusable
 from filtercrawl.dataset.schema.model_row import ContentKey
 
 _OWNER: Final = f"""
@@ -28,6 +29,7 @@ class ContentOwners:
     """
 
     def __init__(self, catalog: Path) -> None:
+        self._catalog = catalog
         self._db = sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
 
     def __call__(self, key: ContentKey, other_than: str | None = None) -> str | None:
@@ -36,10 +38,16 @@ class ContentOwners:
         Args:
             key: The content.
             other_than: A checkpoint that does not count.
+
+        Raises:
+            DatasetError: The catalog is damaged.
         """
         if not key[0]:
             return None  # no hash is known
-        (owner,) = self._db.execute(_OWNER, (*key, other_than)).fetchone()
+        try:
+            (owner,) = self._db.execute(_OWNER, (*key, other_than)).fetchone()
+        except CATALOG_ERRORS as error:
+            raise unusable(self._catalog, error) from error
         return None if owner is None else str(owner)
 
     def __contains__(self, key: object) -> bool:

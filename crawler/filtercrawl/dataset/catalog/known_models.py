@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from filtercrawl.config.license_policy import METADATA, Policy
+from filtercrawl.dataset.catalog.damage import load_json
 from filtercrawl.dataset.catalog.encoding import decode_model
 from filtercrawl.dataset.schema.model_row import ModelRow
 
@@ -56,7 +57,7 @@ class KnownModels:
         sql = f"SELECT model_id, json_extract(record, '$._files'), {_URL} FROM models WHERE {_AMONG}"
         return {
             model_id: KnownFiles(
-                files=None if files is None else tuple((path, etag) for path, etag in json.loads(files)), url=url
+                files=None if files is None else tuple((path, etag) for path, etag in load_json(files)), url=url
             )
             for batch in batches(model_ids)
             for model_id, files, url in self._db.execute(sql, (json.dumps(batch),))

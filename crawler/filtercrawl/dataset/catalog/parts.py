@@ -13,6 +13,7 @@ from filtercrawl.dataset.card.counts import DatasetCounts
 from filtercrawl.dataset.card.figures import KernelPicture
 from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 from filtercrawl.dataset.catalog.changes import ChangeTracking
+from filtercrawl.dataset.catalog.damage import load_json
 from filtercrawl.dataset.files.parquet import Table
 from filtercrawl.dataset.files.table_files import Part
 from filtercrawl.dataset.schema.arrow import TABLES
@@ -93,7 +94,7 @@ class PartTables(ChangeTracking):
 
     def last_export(self, parts: Iterable[Part]) -> ExportRecord:
         """Return what the last export wrote of parts, and of the preview."""
-        about = json.loads(self._fact("export") or "{}")
+        about = load_json(self._fact("export") or "{}")
         return ExportRecord(
             parts={part: self._recorded(part) for part in parts},
             preview=tuple(self._tables(_PREVIEW)),
@@ -106,7 +107,7 @@ class PartTables(ChangeTracking):
         """Return the layers files of parts that everybody may redistribute, with their rows."""
         sql = "SELECT redistributable FROM parts WHERE generation = ? AND bits = ?"
         found = (self._db.execute(sql, (part.generation, part.bits)).fetchone() for part in parts)
-        return [Table(**entry, changed=False) for row in found if row for entry in json.loads(row[0])]
+        return [Table(**entry, changed=False) for row in found if row for entry in load_json(row[0])]
 
     def put_export(self, plan: PartPlan, record: ExportRecord) -> None:
         """Note what an export wrote: nothing is changed any more.
@@ -132,7 +133,7 @@ class PartTables(ChangeTracking):
     def _recorded(self, part: Part) -> PartRecord:
         sql = "SELECT counts FROM parts WHERE generation = ? AND bits = ?"
         (counts,) = self._db.execute(sql, (part.generation, part.bits)).fetchone()
-        return PartRecord(counts=DatasetCounts.from_json(json.loads(counts)), tables=tuple(self._tables(part.name)))
+        return PartRecord(counts=DatasetCounts.from_json(load_json(counts)), tables=tuple(self._tables(part.name)))
 
     def _put_part(self, part: Part, record: PartRecord | None, size: Size = _NO_ROWS) -> None:
         """Replace what is noted of a part; None to forget it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from filtercrawl.config.spdx import is_redistributable
+from filtercrawl.dataset.catalog.damage import load_json
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, samples_key
 from filtercrawl.dataset.catalog.listings import LAST_LISTED
 from filtercrawl.dataset.schema.layer_row import IndexRow
@@ -108,7 +108,7 @@ class PublishedTables:
                 yield LedgerRow(
                     model_id=owner.model_id,
                     tensor=tensor,
-                    shape=tuple(json.loads(shape)),
+                    shape=tuple(load_json(shape)),
                     dtype=dtype,
                     outcome="emitted" if reason is None else "skipped",
                     reason=reason,
@@ -137,7 +137,7 @@ class PublishedTables:
             if not layer.stored:
                 continue
             for data, sketched in self._db.execute(sql, (layer.layer_sha256, layer.kernel)):
-                if sketched is None or json.loads(sketched)[layer.kernel] == layer.layer_id:
+                if sketched is None or load_json(sketched)[layer.kernel] == layer.layer_id:
                     yield sketches.from_bytes(data)
 
     def effective(self, owners: Iterable[ModelRow]) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.stored_layers import LAYERS
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
@@ -58,6 +59,7 @@ def rebuild_catalog(dataset: Path, catalog: Catalog, repair: str = _NO_REPAIR) -
             for model_id, rows in by_checkpoint(folder.batches("effective", size=_ROWS_AT_ONCE)):
                 catalog.put_effective(model_id, rows)
             _put_listings(folder, catalog)
+            catalog.layers_are_elsewhere = not (dataset / LAYERS).is_dir()
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DatasetError(f"{dataset}: the published tables cannot be read ({error}); {repair}") from error
     return count

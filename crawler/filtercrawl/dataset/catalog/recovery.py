@@ -91,7 +91,7 @@ def open_catalog(
 
 def _replace_catalog(dataset: Path) -> None:
     """Rebuild the catalog from the published tables; the one that is there stays where that fails."""
-    held, release = _released(dataset)
+    held, release, are_elsewhere = _known_of_layers(dataset)
     staging = dataset / TEMPORARY
     staging.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=staging) as folder:
@@ -99,6 +99,8 @@ def _replace_catalog(dataset: Path) -> None:
             rebuild_catalog(dataset, catalog, "run `filtercrawl sync` without --rebuild, which writes it again")
             if held:
                 catalog.put_released(held, release)
+            if are_elsewhere is not None:
+                catalog.layers_are_elsewhere = are_elsewhere
         Catalog.remove(dataset)
         (Path(folder) / CATALOG).replace(dataset / CATALOG)
 
@@ -126,14 +128,19 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress, layer_s
         ownership.fail(model_id, reason)
 
 
-def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
-    """Return what a catalog knows of the last version, which the tables do not say; nothing of one that is damaged."""
+def _known_of_layers(dataset: Path) -> tuple[list[tuple[str, str]], str, bool | None]:
+    """Return what a catalog knows of the layers files, which the tables do not say; nothing of one that is damaged.
+
+    Returns:
+        Path and hash of those in the last version, that version, and whether layers were never in the folder.
+    """
     try:
         with Catalog(dataset) as catalog:
             held = catalog.released()
-            return [(path, sha) for path, _, sha in catalog.layer_files() if path in held], catalog.release or ""
+            files = [(path, sha) for path, _, sha in catalog.layer_files() if path in held]
+            return files, catalog.release or "", catalog.layers_are_elsewhere if catalog.dataset_id else None
     except DatasetError:
-        return [], ""
+        return [], "", None
 
 
 def repair_after_crash(dataset: WritableDataset, progress: Progress) -> None:
@@ -152,8 +159,8 @@ def repair_after_crash(dataset: WritableDataset, progress: Progress) -> None:
     sent = catalog.uploaded()
     elsewhere = (path for path in absent(catalog.layers_files(), dataset.folder) if not catalog.is_released(path))
     missing = list(catalog.models_with_file(path for path in elsewhere if not dataset.layer_store.contains(path)))
-    if missing and not sent and not (dataset.folder / "data/layers").is_dir():
-        return  # only the tables were fetched, the layers are stored elsewhere
+    if missing and not sent and catalog.layers_are_elsewhere and not (dataset.folder / "data/layers").is_dir():
+        return  # only the tables were fetched
     for row in missing:
         progress.message(f"{row.model_id}: its layers file is missing and will be written again")
         if row.layers_file in sent:

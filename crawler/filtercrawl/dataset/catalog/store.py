@@ -16,7 +16,9 @@ import pyarrow as pa
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 from filtercrawl.dataset.catalog.changes import RANK, ChangeTracking
+from filtercrawl.dataset.catalog.damage import CATALOG_ERRORS, load_json, unusable
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, encode_layer, encode_model, samples_key
+from filtercrawl.dataset.catalog.known_layer_files import KnownLayerFiles
 from filtercrawl.dataset.catalog.known_models import KnownModels
 from filtercrawl.dataset.catalog.listings import LAST_LISTED, Listings
 from filtercrawl.dataset.catalog.preview_layers import PreviewLayers, preview_level
@@ -32,7 +34,7 @@ from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
 
 
-class Catalog(KnownModels, Listings, PreviewLayers, ChangeTracking):
+class Catalog(KnownModels, KnownLayerFiles, Listings, PreviewLayers, ChangeTracking):
     """The SQLite catalog of one dataset folder; writes go through `transaction`."""
 
     def __init__(self, dataset: Path) -> None:
@@ -50,16 +52,9 @@ class Catalog(KnownModels, Listings, PreviewLayers, ChangeTracking):
             if not is_fixed:
                 self._db.execute("PRAGMA journal_mode = WAL")
             self._migrate()
-        except sqlite3.DatabaseError as error:
+        except CATALOG_ERRORS as error:
             self._db.close()
-            raise self._unusable(error) from error
-
-    def _unusable(self, error: sqlite3.DatabaseError) -> DatasetError:
-        """Return the error for a catalog that is damaged, or that cannot be used now."""
-        # Its own subclasses stand for other causes, such as a full disk.
-        is_damaged = type(error) is sqlite3.DatabaseError
-        advice = f"; `filtercrawl sync SELECTOR --rebuild --dataset {self.path.parent.parent}` makes it again"
-        return DatasetError(f"{self.path}: {error}{advice if is_damaged else ''}")
+            raise unusable(self.path, error) from error
 
     @staticmethod
     def remove(dataset: Path) -> None:
@@ -90,19 +85,12 @@ class Catalog(KnownModels, Listings, PreviewLayers, ChangeTracking):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the catalog; raises DatasetError for an error of SQLite, with the command that repairs the catalog."""
+        """Close the catalog; raises DatasetError for a damaged one, with the command that repairs it."""
         self.close()
-        if isinstance(error, sqlite3.DatabaseError):
-            raise self._unusable(error) from error
+        if isinstance(error, CATALOG_ERRORS):
+            raise unusable(self.path, error) from error
 
     # Facts about the dataset as a whole.
-
-    def get_meta(self, key: str) -> str | None:
-        row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def set_meta(self, key: str, value: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
 
     @property
     def dataset_id(self) -> str:
@@ -192,7 +180,7 @@ class Catalog(KnownModels, Listings, PreviewLayers, ChangeTracking):
     def ledger_of(self, model_id: str) -> list[LedgerEntry]:
         sql = "SELECT tensor, shape, dtype, reason FROM ledger WHERE model_id = ? ORDER BY position"
         return [
-            LedgerEntry(tensor=tensor, shape=tuple(json.loads(shape)), dtype=dtype, reason=reason)
+            LedgerEntry(tensor=tensor, shape=tuple(load_json(shape)), dtype=dtype, reason=reason)
             for tensor, shape, dtype, reason in self._db.execute(sql, (model_id,))
         ]
 
@@ -244,57 +232,6 @@ class Catalog(KnownModels, Listings, PreviewLayers, ChangeTracking):
 
     def put_withdrawn(self, model_id: str, reason: str, when: datetime) -> None:
         self._db.execute("INSERT OR REPLACE INTO withdrawn VALUES (?, ?, ?)", (model_id, reason, when.isoformat()))
-
-    # Files.
-
-    def put_layer_file(self, path: str, size: int, sha256: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO layer_files VALUES (?, ?, ?)", (path, size, sha256))
-
-    def has_layer_file(self, path: str) -> bool:
-        """Tell whether the hash of a layers file is known."""
-        return self._db.execute("SELECT 1 FROM layer_files WHERE path = ?", (path,)).fetchone() is not None
-
-    @property
-    def release(self) -> str | None:
-        """What was noted of the last release."""
-        return self.get_meta("release")
-
-    def put_released(self, files: Iterable[tuple[str, str]], release: str) -> None:
-        """Note the (path, sha256) of every layers file that the last release has: those need not be in the folder."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("DELETE FROM released")
-        self._db.executemany("INSERT INTO released VALUES (?, ?)", files)
-        self.set_meta("release", release)
-        self.set_meta("sent", "{}")
-        self._db.execute("COMMIT")
-
-    def released(self) -> set[str]:
-        """Return the paths of the layers files that the last release has with the hashes of the catalog."""
-        return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
-
-    def is_released(self, path: str) -> bool:
-        """Tell whether the last release has a layers file with the hash of the catalog."""
-        sql = "SELECT 1 FROM released JOIN layer_files USING (path, sha256) WHERE path = ?"
-        return self._db.execute(sql, (path,)).fetchone() is not None
-
-    def mark_uploaded(self, repository: str, files: Iterable[str]) -> None:
-        """Note the paths of layers files that were uploaded to a repository and that no release lists yet."""
-        sent = self._uploaded()
-        self.set_meta("sent", json.dumps(sent | {repository: sorted({*sent.get(repository, ()), *files})}))
-
-    def clear_uploaded(self, repository: str) -> None:
-        """Note that a repository has lost what was uploaded to it."""
-        sent = self._uploaded()
-        lost = {*sent.get("", ()), *sent.pop(repository, ())}
-        self.set_meta("sent", json.dumps(sent | {"": sorted(lost)}))
-
-    def uploaded(self, repository: str | None = None) -> set[str]:
-        """Return the paths that were uploaded to a repository, by default to any, including those it has lost."""
-        return {path for name, paths in self._uploaded().items() if repository in (None, name) for path in paths}
-
-    def _uploaded(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = json.loads(self.get_meta("sent") or "{}")
-        return found
 
     def delete_unused(self) -> None:
         """Drop samples, sketches and files that no checkpoint uses any more, of layers that have changed."""

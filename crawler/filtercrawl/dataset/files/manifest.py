@@ -63,7 +63,9 @@ def layer_files(folder: Path, known: Iterable[tuple[str, int, str]]) -> list[Fil
     files = [File(path=path, size=size, sha256=sha256) for path, size, sha256 in sorted(known)]
     for file in files:
         if not _LAYERS_FILE.fullmatch(file.path):
-            raise DatasetError(f"{file.path!r} is not the name of a layers file; rebuild the catalog")
+            raise DatasetError(
+                f"{file.path!r} is not the name of a layers file; run `filtercrawl sync SELECTOR --rebuild`"
+            )
         try:
             size = (folder / file.path).stat().st_size
         except FileNotFoundError:

@@ -249,7 +249,9 @@ def from_bytes(data: bytes) -> pa.RecordBatch:
         with pa.ipc.open_stream(data) as stream:
             return stream.read_next_batch()
     except (pa.ArrowException, OSError, StopIteration) as error:
-        raise DatasetError(f"stored rows of `effective` are damaged ({error}); rebuild the catalog") from error
+        raise DatasetError(
+            f"stored rows of `effective` are damaged ({error}); run `filtercrawl sync SELECTOR --rebuild`"
+        ) from error
 
 
 def effective_batches(checkpoints: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

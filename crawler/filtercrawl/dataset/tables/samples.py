@@ -84,7 +84,9 @@ class Samples:
         k, taps = _HEADER.unpack_from(data) if len(data) >= _HEADER.size else (0, 0)
         start = _HEADER.size + 8 * k
         if len(data) != start + 4 * k * taps:
-            raise DatasetError(f"stored samples are damaged: {len(data)} bytes; rebuild the catalog")
+            raise DatasetError(
+                f"stored samples are damaged: {len(data)} bytes; run `filtercrawl sync SELECTOR --rebuild`"
+            )
         positions = np.frombuffer(data, "<i8", k, _HEADER.size)
         values = np.frombuffer(data, "<f4", k * taps, start)
         return cls(positions=positions.astype(np.int64), values=values.astype(np.float32).reshape(k, taps))

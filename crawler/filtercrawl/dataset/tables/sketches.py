@@ -35,7 +35,9 @@ def from_bytes(data: bytes) -> dict[str, Any]:
     try:
         row: dict[str, Any] = json.loads(zlib.decompress(data))
     except (zlib.error, ValueError) as error:
-        raise DatasetError(f"stored sketches are damaged ({error}); rebuild the catalog") from error
+        raise DatasetError(
+            f"stored sketches are damaged ({error}); run `filtercrawl sync SELECTOR --rebuild`"
+        ) from error
     return row
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from filtercrawl.api.checkpoint import Checkpoint, combined_etag
 from filtercrawl.dataset.catalog import Catalog
@@ -27,9 +26,7 @@ from filtercrawl.pipeline.model_rows import (
     with_source_metadata,
 )
 from filtercrawl.pipeline.records import CommitOutcome, CrawlResult
-
-# A failed checkpoint is tried again after one day, two, four, ... at most this many.
-_MAX_RETRY_DAYS: Final = 32
+from filtercrawl.pipeline.retry_pause import retry_pause
 
 
 @dataclass(kw_only=True)
@@ -130,7 +127,7 @@ class CatalogWriter:
             outcome="failed",
             reason=error,
             attempts=row.attempts if result.never_tried else attempts,
-            next_retry=None if result.never_tried else self._next_retry(attempts),
+            next_retry=None if result.never_tried else self.now + retry_pause(attempts),
             filtercrawl_version=self.version,
             last_seen=self.now,
             selectors=selectors(known, result),
@@ -141,9 +138,6 @@ class CatalogWriter:
             else:
                 self.catalog.update_model(row)  # the content that was written before stays
         return "failed"
-
-    def _next_retry(self, attempts: int) -> datetime:
-        return self.now + timedelta(days=min(2 ** (attempts - 1), _MAX_RETRY_DAYS))
 
     def _store_unchanged(self, result: CrawlResult, known: ModelRow) -> CommitOutcome:
         """Store the same bytes under a new date, or readable again after a failure: the content stays."""

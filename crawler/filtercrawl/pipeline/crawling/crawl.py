@@ -35,6 +35,7 @@ from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, structure_of
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles, display_name
 from filtercrawl.pipeline.crawling.extract import Extraction, extract
+from filtercrawl.pipeline.crawling.full_disk import dataset_error
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors, hashes_of_layers
@@ -100,13 +101,8 @@ class Crawler:
                 result = self._crawl_once(task, timer, changed_during_read=True)
         except Cancelled:
             raise
-        except FiltercrawlError as error:
-            never_tried = isinstance(error, UnreachableError)
-            result = CrawlResult(task=task, error=failure_reason(error, task.checkpoint), never_tried=never_tried)
         except Exception as error:  # noqa: BLE001 - a reader's mistake costs one checkpoint, never the run
-            unexpected = f"unexpected {describe_error(error)}; please report this as a bug"
-            message = OUT_OF_MEMORY if is_out_of_memory(error) else one_line(unexpected)
-            result = CrawlResult(task=task, error=message)
+            result = failed_result(error, task)
         return replace(result, seconds=timer.seconds)
 
     def _crawl_once(self, task: CrawlTask, timer: StageTimer, *, changed_during_read: bool = False) -> CrawlResult:
@@ -208,6 +204,17 @@ class Crawler:
                     raise
                 found = [recipe for recipe in recipes if recipe is not None]
                 return with_recipes(staged, found, extracted.bn_folded())
+
+
+def failed_result(error: Exception, task: CrawlTask) -> CrawlResult:
+    """Return the result of a crawl that raised an error."""
+    if (blocked := dataset_error(error)) is not None:
+        return CrawlResult(task=task, dataset_error=one_line(blocked))
+    if isinstance(error, FiltercrawlError):
+        never_tried = isinstance(error, UnreachableError)
+        return CrawlResult(task=task, error=failure_reason(error, task.checkpoint), never_tried=never_tried)
+    unexpected = f"unexpected {describe_error(error)}; please report this as a bug"
+    return CrawlResult(task=task, error=OUT_OF_MEMORY if is_out_of_memory(error) else one_line(unexpected))
 
 
 def with_fetch_stats(result: CrawlResult, files: CheckpointFiles) -> CrawlResult:

@@ -22,6 +22,7 @@ from filtercrawl.pipeline.model_rows import seen_row
 from filtercrawl.pipeline.offer_digest import OfferDigest
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.records import CrawlTask, Plan
+from filtercrawl.pipeline.retry_pause import is_due
 
 Decision = Literal["new", "changed", "retry", "unchanged", "waiting"]
 
@@ -181,10 +182,8 @@ class Planner:
         if not is_same or known.outcome == "skipped":
             return "changed"
         if known.reason is not None:  # the last attempt failed on the same bytes
-            is_due = known.next_retry is None or known.next_retry <= self.now
-            may_retry = self.retry == "all" or (
-                self.retry == "due" and (is_due or known.filtercrawl_version != self.version)
-            )
+            due = is_due(known.next_retry, self.now) or known.filtercrawl_version != self.version
+            may_retry = self.retry == "all" or (self.retry == "due" and due)
             return "retry" if may_retry else "waiting"
         before = known.kernel_policy
         return "unchanged" if before is not None and widest_policy(self.policy, before) == before else "changed"

@@ -201,6 +201,7 @@ def test_a_file_that_is_elsewhere_is_not_lose(data: WritableDataset, where: str)
 
 def test_a_folder_of_tables_alone_misses_nothing(data: WritableDataset) -> None:
     held = store(data, "net")
+    data.catalog.layers_are_elsewhere = True
     shutil.rmtree(data.folder / "data/layers")
     progress = Messages()
     repair_after_crash(data, progress)

@@ -1,0 +1,54 @@
+"""The error for a catalog that cannot be used: damaged, on a full disk, or in use."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.api.formatting import escape_control, shorten
+
+# Characters of what SQLite says, which may quote a whole row.
+_MAX_TEXT: Final = 200
+# Primary result codes of SQLite that say nothing about the file: https://sqlite.org/rescode.html
+_OTHER_CAUSES: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    }
+)  # fmt: skip
+
+
+class DamagedRowError(ValueError):
+    """A row of the catalog is not as it was written."""
+
+
+# What reading a damaged catalog raises; sqlite3 itself stumbles over messages that are not UTF-8.
+CATALOG_ERRORS: Final = (sqlite3.DatabaseError, DamagedRowError, UnicodeDecodeError)
+
+
+def unusable(catalog: Path, error: Exception) -> DatasetError:
+    """Return the error for a catalog that is damaged, or that cannot be used now.
+
+    Args:
+        catalog: The file.
+        error: One of `CATALOG_ERRORS`.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        advice = "; make space and run again: what was committed is kept"
+    elif code in _OTHER_CAUSES:
+        advice = ""
+    else:
+        advice = f"; `filtercrawl sync SELECTOR --rebuild --dataset {catalog.parent.parent}` makes it again"
+    return DatasetError(f"{catalog}: {shorten(escape_control(error), _MAX_TEXT)}{advice}")
+
+
+def load_json(text: str) -> Any:
+    """Read JSON that the catalog holds; raises DamagedRowError."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedRowError(f"{shorten(text, 40)!r} is no JSON ({error})") from error
