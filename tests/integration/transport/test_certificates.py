@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from filtercrawl.api.errors import NetworkError
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import hub, network
 from filtercrawl.transport.hub import restored_hub_client
-from support.http_server import FileServer
+from support.http_server import Answer, Asked, FileServer
 
 
 def certificate(folder: Path, address: str, *, days: int) -> Path:
@@ -56,6 +57,12 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FileServe
         yield running
 
 
+def late(asked: Asked) -> Answer:
+    """Answer after several of the short waits that a read consists of."""
+    time.sleep(0.6)
+    return Answer(body=b"2")
+
+
 RIGHT, OTHER, EXPIRED = ("127.0.0.1", 1), ("192.0.2.1", 1), ("127.0.0.1", -1)
 
 
@@ -89,6 +96,7 @@ def test_a_trusted_authority_is_not_enough(
     transport = network()
     if problem is None:
         assert transport.get_json(url) == 1
+        assert transport.get_json(server.on("/late", late)) == 2
     else:
         with pytest.raises(NetworkError, match=problem):
             transport.get_json(url)
