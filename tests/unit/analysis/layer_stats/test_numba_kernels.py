@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary
-from filtercrawl_analysis.layer_stats import numba_kernels
 from filtercrawl_analysis.layer_stats.layer_sums import BinnedBasis
 from filtercrawl_analysis.layer_stats.numba_kernels import MIN_KERNELS, layer_sums, should_compile
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
@@ -161,6 +160,21 @@ def test_scaling_rounds_every_magnitude_as_float16_does() -> None:
         np.testing.assert_allclose(found.scaled.mean, scaled.mean(1).numpy(), rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("taps", [1, 2, 3, 9, 10])
+@pytest.mark.parametrize("symmetry", [-1, 0, 1])
+def test_components_of_any_symmetry(taps: int, symmetry: int) -> None:
+    rows = normal(taps, taps, taps)
+    rows = rows + symmetry * rows[:, ::-1]
+    kernels = (np.random.default_rng(0).integers(-2048, 2049, (700, taps)) / 2048).astype(np.float32)
+    kernels[:, 0] = 1  # scaled already
+    found = layer_sums(torch.from_numpy(kernels), 0.0, BinnedBasis(rows=rows, low=-2.5, high=3.0, bins=11))
+    assert found is not None
+    assert found.scaled is not None
+    bins = np.clip(np.floor((kernels.astype(np.float64) @ rows.T + 2.5) * 2), 0, 10).astype(int)
+    want = np.stack([np.bincount(component, minlength=11) for component in bins.T])
+    assert np.array_equal(found.scaled.histogram.reshape(taps, 11), want)
+
+
 def test_nothing_but_nan() -> None:
     weight = np.full((64, 64, 3, 3), np.nan, np.float32)
     same(moments(weight), by_passes(weight))
@@ -204,7 +218,7 @@ def test_without_a_folder_to_keep_it_in_it_is_compiled_all_the_same(monkeypatch:
     kernels = torch.from_numpy(normal(2, 300, 9).astype(np.float32))
     want = layer_sums(kernels, 0.5)
     monkeypatch.setattr(numba, "njit", nowhere)
-    monkeypatch.setattr(numba_kernels, "_compiled_sums", numba_kernels._compiled_sums.__wrapped__)
+    monkeypatch.delitem(sys.modules, "filtercrawl_analysis.layer_stats.numba_loops")  # imported once more
     found = layer_sums(kernels, 0.5)
     assert found is not None
     assert want is not None
