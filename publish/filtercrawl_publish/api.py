@@ -16,6 +16,7 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings, resolve
+from filtercrawl.dataset.object_store.session import stored_dataset
 from filtercrawl.display import open_progress
 from filtercrawl.transport import network
 from filtercrawl_publish.comparison import Difference, compare_snapshots, open_snapshot
@@ -26,6 +27,7 @@ from filtercrawl_publish.publishing import (
     publish_version,
     rollback_version,
 )
+from filtercrawl_publish.publishing.preupload import fetch_unpublished_layers
 from filtercrawl_publish.publishing.space import known_space
 from filtercrawl_publish.releasing.report import ReleaseReport
 from filtercrawl_publish.releasing.request import prepare_release
@@ -53,7 +55,7 @@ def publish(
     Readers see the new version only after its commit; if the process is killed, the next call completes it.
 
     Args:
-        dataset: The dataset folder; None for the one in the settings.
+        dataset: The dataset folder or the URL of an object store; None for the one in the settings.
         repository: `org/name` on the Hub, or a folder such as `./published`.
         version: The version's name; None for that of the day in UTC.
         dry_run: Report what would be uploaded, and write nothing.
@@ -91,7 +93,11 @@ def publish(
             space=settings.publish.space,
             progress=watch,
         )
-        return publish_version(settings.dataset, open_head(repository, network(settings.network)), request)
+        target = open_head(repository, network(settings.network))
+        with stored_dataset(settings, watch, read_only=settings.dry_run) as stored:
+            if stored is not None:
+                fetch_unpublished_layers(settings.dataset, target, stored.layers)
+            return publish_version(settings.dataset, target, request)
 
 
 def release(
@@ -138,7 +144,8 @@ def release(
     if settings is None:
         settings = resolve({"dataset": dataset}, keywords=True)
     elif dataset is not None:
-        settings = dataclasses.replace(settings, dataset=Path(dataset).expanduser())
+        settings = dataclasses.replace(settings, dataset=Path(dataset).expanduser(), dataset_url=None)
+    settings.require_folder()  # a release keeps its layers in the repository
     if allow_loss:
         settings = dataclasses.replace(settings, publish=dataclasses.replace(settings.publish, max_lost=1.0))
     plugins = plugins or load_plugins()
@@ -253,7 +260,7 @@ def withdraw(
         models: Model ids.
         reason: Published in the table `withdrawn`.
         repository: `org/name` on the Hub, or a folder with versions.
-        dataset: The dataset folder; either this or `repository` is given.
+        dataset: The dataset folder or the URL of an object store; either this or `repository` is given.
         purge: Also delete the weights from the history of the repository, and the versions that contain them. This
             cannot be undone.
         progress: True for a progress bar, None for one in interactive sessions only, or an object of your own.
@@ -266,7 +273,10 @@ def withdraw(
     if dataset is not None:
         if purge or repository is not None:
             raise UsageError("--purge applies to a repository: name it, and remove --dataset")
-        return withdraw_from_folder(models, reason, resolve({"dataset": dataset}, keywords=True))
+        settings = resolve({"dataset": dataset}, keywords=True)
+        with open_progress(progress, "withdrawing") as watch, stored_dataset(settings, watch) as stored:
+            layers = stored.layers if stored else None
+            return withdraw_from_folder(models, reason, settings, layers, settings.dataset_url or "")
     if repository is None:
         raise UsageError("name a repository or a dataset folder to withdraw from")
     with open_progress(progress, "withdrawing") as watch:

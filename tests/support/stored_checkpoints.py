@@ -48,6 +48,12 @@ class Repository:
         if path in self.files:
             (self.folder / path).write_bytes(self.files[path])
 
+    def can_fetch(self, path: str) -> bool:
+        return self.contains(path)
+
+    def added(self, path: str) -> None:
+        pass
+
     def free_space(self) -> int:
         return 0
 

@@ -34,7 +34,7 @@ def explore(
     """
     from filtercrawl_analysis.explorer.explore import open_explorer, write_page
 
-    where = dataset or resolve({}).dataset
+    where = dataset or resolve({}).require_folder()
     if out is not None:
         typer.echo(write_page(where, out))
         return

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import AnalysisOptions, TrainingStep
 from filtercrawl.api.vocabulary import WeightForm
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl_analysis.data.dataset_state import dataset_state
 from filtercrawl_analysis.data.effective_layers import EffectiveLayers
@@ -48,6 +49,7 @@ class FolderDatasetView:
         options: AnalysisOptions | None = None,
         progress: Callable[[int, int, str], None] | None = None,
         engine: Engine | None = None,
+        store: LayerStore | None = None,
     ) -> None:
         """Open a folder; files are read when something is asked for.
 
@@ -56,12 +58,14 @@ class FolderDatasetView:
             options: What the analyses are asked for; by default the defaults.
             progress: Called by `progress`.
             engine: Where `map` computes; by default in this process.
+            store: Where the layers files are; None for the folder alone.
         """
         self._folder = folder
         self._options = options or AnalysisOptions()
         self._progress = progress
         self._engine: Engine = engine or SerialEngine()
-        self._stored = StoredLayers(folder)
+        self._store = store
+        self._stored = StoredLayers(folder, store)
         self._layers: ViewedLayers = self._stored
         if self._options.view == "effective":
             self._layers = EffectiveLayers(self._stored, self._options.device, self.progress)
@@ -78,7 +82,8 @@ class FolderDatasetView:
 
     def with_view(self, view: WeightForm) -> FolderDatasetView:
         """Return the same dataset with its weights in another form."""
-        return FolderDatasetView(self._folder, replace(self._options, view=view), self._progress, self._engine)
+        options = replace(self._options, view=view)
+        return FolderDatasetView(self._folder, options, self._progress, self._engine, self._store)
 
     @cached_property
     def models(self) -> pa.Table:

@@ -13,18 +13,22 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl_analysis.data.layer_lookup import open_parquet
 from filtercrawl_analysis.data.parquet_pages import Page, find_pages, merge_byte_planes, read_byte_planes
 from filtercrawl_analysis.numerics.scaling import kernels_per_chunk
 
 
-def read_kernels(folder: Path, index: pa.Table, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def read_kernels(
+    folder: Path, index: pa.Table, layers: Sequence[str], store: LayerStore | None = None
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield the kernels of layers; row groups that hold none of them are not read.
 
     Args:
         folder: The dataset folder.
         index: All rows of `index`, which tell where weights are stored.
         layers: The layer_sha256 of each layer wanted.
+        store: Where the layers files are; None for the folder alone.
 
     Yields:
         layer_sha256 and kernels, float32 [k, taps]; a layer in one or more consecutive parts.
@@ -42,6 +46,8 @@ def read_kernels(folder: Path, index: pa.Table, layers: Sequence[str]) -> Iterat
             seen.add(digest)
             by_file.setdefault(file, {})[layer_id] = (digest, taps)
     for file, layers_by_id in by_file.items():
+        if store is not None:
+            store.fetch(file)
         yield from _read_file(folder / file, layers_by_id)
     missing = next((digest for digest in wanted.to_pylist() if digest not in seen), None)
     if missing is not None:

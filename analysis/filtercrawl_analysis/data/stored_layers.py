@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SAMPLES, SKETCHES
 from filtercrawl_analysis.data.kernel_reader import read_kernels
@@ -51,8 +52,9 @@ class ViewedLayers(Protocol):
 class StoredLayers:
     """Implements `ViewedLayers` for weights as they are stored; memory is bounded and nothing is written."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, store: LayerStore | None = None) -> None:
+        """Open a folder; `store` has the layers files, by default the folder."""
+        self.folder, self._store = folder, store
 
     @cached_property
     def index(self) -> pa.Table:
@@ -103,7 +105,7 @@ class StoredLayers:
         Raises:
             DatasetError: A file or a layer is missing.
         """
-        yield from read_kernels(self.folder, self.index, layers)
+        yield from read_kernels(self.folder, self.index, layers, self._store)
 
     @cached_property
     def _sketches(self) -> LayerRowLookup:

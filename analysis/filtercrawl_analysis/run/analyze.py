@@ -17,6 +17,7 @@ from filtercrawl.api.vocabulary import WEIGHT_FORMS, WeightForm
 from filtercrawl.config import Engine, resolve
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl.dataset.files.table_files import has_table
+from filtercrawl.dataset.object_store.session import stored_dataset
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl.display.session import open_progress
 from filtercrawl_analysis.data.extra_columns import extra_keys
@@ -55,7 +56,8 @@ def analyze(
     what earlier runs wrote of other analyses stays. The same dataset and options give the same bytes.
 
     Args:
-        dataset: The dataset folder. By default the one that `FILTERCRAWL_DATASET` or `filtercrawl.toml` names.
+        dataset: The dataset folder, or the URL of an object store. By default the one that `FILTERCRAWL_DATASET` or
+            `filtercrawl.toml` names.
         by: Columns of `index` or `models`, or keys of `models.extra`, whose groups are compared, or `position`. By
             default task, visual category, training dataset, family and depth decile.
         view: `raw` for the weights that the checkpoints store, `effective` for those that the networks convolve with:
@@ -108,50 +110,52 @@ def analyze(
         raise UsageError(f"along: {along!r} is unknown; there is 'step'")
     given = {"dataset": None if dataset is None else str(dataset), "device": device}
     settings = resolve(given | {"jobs": jobs, "engine": engine, "ray_address": ray_address}, keywords=True)
-    if not has_table(settings.dataset, "models"):
-        raise no_dataset(settings.dataset)
-    check_columns(columns, settings.dataset)
-    # torch and matplotlib take seconds to import: not before the request is known to be sound.
-    from filtercrawl.config.device import select_device
-    from filtercrawl_analysis.report.along_steps import along_steps
-    from filtercrawl_analysis.report.report_folder import Destination, ReportFolder
-    from filtercrawl_analysis.report.run_analyses import select_analyses
-    from filtercrawl_analysis.run.execute import execute
-    from filtercrawl_analysis.statistics.filters.joined_table import JoinedTable
-
-    folder = (
-        ReportFolder.of_dataset(settings.dataset)
-        if out is None
-        else ReportFolder.elsewhere(Path(out), settings.dataset)
-    )
-    joined = None if join is None else Path(join)
-    if joined is not None:
-        JoinedTable.read(joined)  # before any work is done
-        also = (*(also or ()), FILTERS)
-    options = AnalysisOptions(
-        by=columns,
-        exact=exact,
-        view=view,
-        resamples=resamples,
-        seed=seed,
-        device=str(select_device(settings.device)),
-        along="step" if along else None,
-        join=joined,
-    )
-    analyses = select_analyses((plugins or load_plugins()).analyses, only or (), also or ())
-    analyses = along_steps(analyses) if along else analyses
     cancellation = cancellation or CancellationToken()
-    destination = Destination(folder=folder, keep_others=bool(only))
-    with open_progress(progress, "analyzing") as receiver, cancel_on_interrupt(cancellation):
-        return execute(
-            analyses,
-            settings,
-            options,
-            destination=destination,
-            progress=receiver,
-            cancellation=cancellation,
-            started=started,
+    with stored_dataset(settings, cancellation=cancellation) as stored:
+        if not has_table(settings.dataset, "models"):
+            raise no_dataset(settings.dataset)
+        check_columns(columns, settings.dataset)
+        # torch and matplotlib take seconds to import: not before the request is known to be sound.
+        from filtercrawl.config.device import select_device
+        from filtercrawl_analysis.report.along_steps import along_steps
+        from filtercrawl_analysis.report.report_folder import Destination, ReportFolder
+        from filtercrawl_analysis.report.run_analyses import select_analyses
+        from filtercrawl_analysis.run.execute import execute
+        from filtercrawl_analysis.statistics.filters.joined_table import JoinedTable
+
+        folder = (
+            ReportFolder.of_dataset(settings.dataset)
+            if out is None
+            else ReportFolder.elsewhere(Path(out), settings.dataset)
         )
+        joined = None if join is None else Path(join)
+        if joined is not None:
+            JoinedTable.read(joined)  # before any work is done
+            also = (*(also or ()), FILTERS)
+        options = AnalysisOptions(
+            by=columns,
+            exact=exact,
+            view=view,
+            resamples=resamples,
+            seed=seed,
+            device=str(select_device(settings.device)),
+            along="step" if along else None,
+            join=joined,
+        )
+        analyses = select_analyses((plugins or load_plugins()).analyses, only or (), also or ())
+        analyses = along_steps(analyses) if along else analyses
+        destination = Destination(folder=folder, keep_others=bool(only))
+        with open_progress(progress, "analyzing") as receiver, cancel_on_interrupt(cancellation):
+            return execute(
+                analyses,
+                settings,
+                options,
+                destination=destination,
+                progress=receiver,
+                cancellation=cancellation,
+                started=started,
+                layer_store=stored.layers if stored else None,
+            )
 
 
 def check_columns(columns: Sequence[str], dataset: Path) -> None:

@@ -15,6 +15,7 @@ from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.effective_counts import effective_counts
 from filtercrawl_analysis.engines.open_engine import open_engine
@@ -38,6 +39,7 @@ def execute(
     progress: Progress | None = None,
     cancellation: CancellationToken | None = None,
     started: float | None = None,
+    layer_store: LayerStore | None = None,
 ) -> AnalysisReport:
     """Run analyses over the dataset of `settings` and write the report.
 
@@ -49,6 +51,7 @@ def execute(
         progress: Receives the progress of the run.
         cancellation: Ends the run between two steps of an analysis.
         started: When the run started, by `time.monotonic`. By default now.
+        layer_store: Where the layers files are; None for the dataset folder alone.
 
     Returns:
         The report that was written.
@@ -71,10 +74,10 @@ def execute(
         token.raise_if_cancelled()
         reporter.step(done, total, what)
 
-    with open_engine(settings, token) as engine, open_dataset(settings) as opened:
+    with open_engine(settings, token) as engine, open_dataset(settings, layer_store=layer_store) as opened:
         catalog = opened.catalog
         export_if_needed(dataset, catalog)  # a killed run may have left tables that are older than the catalog
-        view = FolderDatasetView(dataset, options, step, engine)
+        view = FolderDatasetView(dataset, options, step, engine, opened.layer_store)
         reporter.start(len(analyses))
         runs = []
         for run in run_analyses(analyses, view, reporter):

@@ -54,7 +54,7 @@ SelectorsArgument = Annotated[
         help="SOURCE or SOURCE:PATTERN, for example local:models or packages:speechmos.",
     ),
 ]
-DatasetOption = Annotated[Path | None, setting_option("dataset")]
+DatasetOption = Annotated[str | None, setting_option("dataset")]
 KernelSizeOption = Annotated[str | None, setting_option("kernel_size")]
 SummaryOption = Annotated[Path | None, setting_option("summary", PublishSettings)]
 NotifyOption = Annotated[str | None, setting_option("notify_cmd", PublishSettings)]

@@ -50,7 +50,7 @@ def run(
 
     settings = resolve({"device": device})
     found = search(
-        dataset or settings.dataset,
+        dataset or settings.require_folder(),
         _queries(what),
         kernel=kernel,
         k=k,

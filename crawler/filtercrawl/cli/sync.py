@@ -117,7 +117,7 @@ def say_nothing_to_do(report: SyncReport, settings: Settings) -> str:
     """Say why a run read nothing: all is up to date, all failed before, or no selector names a checkpoint."""
     if report.checkpoints["waiting"] or report.empty:
         return "nothing was read"
-    return f"nothing to do: {settings.dataset} is up to date"
+    return f"nothing to do: {settings.dataset_name} is up to date"
 
 
 def show_counts(report: SyncReport) -> None:
@@ -164,9 +164,12 @@ def show_result(report: SyncReport, settings: Settings) -> None:
     typer.echo(f"{written} written in {report.seconds:.1f} s")
     if not report.layers:
         return
-    where = Path(settings.dataset).resolve()
+    if settings.dataset_url is None:
+        arguments = f'"{Path(settings.dataset).resolve()}", "layers"'
+    else:
+        arguments = f'"parquet", data_files="{settings.dataset_url}/data/layers/*/*/*.parquet"'
     typer.echo(f"""load them with
 
     from datasets import load_dataset
-    layers = load_dataset("{where}", "layers", split="train")
+    layers = load_dataset({arguments}, split="train")
 """)

@@ -195,14 +195,16 @@ def _parse_text(value: Any) -> str:
     return value
 
 
-def _parse_path(value: Any) -> Path:
+def parse_path(value: Any) -> Path:
+    """Read a path; `~` is the home folder."""
     text = fspath(value)
     if not isinstance(text, str) or text == "":
         raise TypeError(value)
     return Path(text).expanduser()
 
 
-def _show_path(value: Path) -> str:
+def show_path(value: Path) -> str:
+    """Write a path so that it cannot be taken for a name."""
     return str(value) if value.is_absolute() else f"./{value}"
 
 
@@ -269,5 +271,5 @@ Duration = Annotated[
         unit="seconds",
     ),
 ]
-Folder = Annotated[Path, ValueType(expected="a path", metavar="DIR", parse=_parse_path, show=_show_path)]
-File = Annotated[Path, ValueType(expected="a path", metavar="FILE", parse=_parse_path, show=_show_path)]
+Folder = Annotated[Path, ValueType(expected="a path", metavar="DIR", parse=parse_path, show=show_path)]
+File = Annotated[Path, ValueType(expected="a path", metavar="FILE", parse=parse_path, show=show_path)]

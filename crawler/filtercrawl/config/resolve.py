@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import unknown_name
+from filtercrawl.config.dataset_url import working_folder
+from filtercrawl.config.environment import cache_home
 from filtercrawl.config.fields import SettingField, Table, settings_of, tables_of
 from filtercrawl.config.settings import Settings
 
@@ -115,6 +117,9 @@ def resolve_with_origins(
             raise UsageError(f"{path}: [{description.key}] {error}") from error
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
+    if isinstance(top.get("dataset"), str):
+        top["dataset_url"] = top["dataset"]
+        top["dataset"] = working_folder(top["dataset_url"], top.get("cache") or cache_home())
     settings = Settings(**top)
     _warn_of_unknown_variables({*settings.auth.values(), _OUTCOME})
     return settings, origins

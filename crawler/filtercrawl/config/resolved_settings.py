@@ -41,6 +41,8 @@ def resolved_settings(options: Mapping[str, Any]) -> list[ResolvedSetting]:
     settings, origins = resolve_with_origins(options)
     named = {setting.name: _show(setting, settings) for setting in all_settings()}
     named["cache"] = str(settings.network.cache)
+    if settings.dataset_url is not None:
+        named["dataset"] = redact_url(settings.dataset_url)
     rows = [ResolvedSetting(name=name, value=named[name], origin=origins[name]) for name in sorted(named)]
     endpoint_origin = "HF_ENDPOINT" if is_set("HF_ENDPOINT") else DEFAULT
     rows.append(ResolvedSetting(name="hub_endpoint", value=redact_url(hub_endpoint()), origin=endpoint_origin))

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from filtercrawl.api.errors import UsageError
 from filtercrawl.api.vocabulary import KernelPolicy
+from filtercrawl.config.dataset_url import Dataset
 from filtercrawl.config.environment import cache_home, hub_endpoint
 from filtercrawl.config.fields import Count, Duration, File, Folder, Fraction, PositiveCount, Setting, Size, Table
 from filtercrawl.config.license_policy import LicensePolicy
@@ -76,9 +78,16 @@ class PublishSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that a run can be told: the tables of `filtercrawl.toml`, whose table `[sync]` is the first fields."""
+    """Everything that a run can be told: the tables of `filtercrawl.toml`, whose table `[sync]` is the first fields.
 
-    dataset: Annotated[Folder, Setting("The dataset folder.")] = Path("filtercrawl-dataset")
+    Attributes:
+        dataset_url: The URL of a dataset in an object store, of which `dataset` is the working folder; None where the
+            dataset is a folder.
+    """
+
+    dataset: Annotated[Dataset, Setting("The dataset folder, or a URL such as s3://bucket/name.")] = Path(
+        "filtercrawl-dataset"
+    )
     limit: Annotated[Count | None, Setting("Read at most N checkpoints.")] = None
     kernel_size: Annotated[KernelPolicy, Setting("Which kernels to keep; spatial: those with more than one tap.")] = (
         "spatial"
@@ -177,6 +186,26 @@ class Settings:
         Mapping[str, str],
         Table("mirrors", "URL prefixes and the URL prefixes that are asked instead.", parse=parse_mirrors),
     ] = field(default_factory=dict)
+
+    dataset_url: str | None = None
+
+    @property
+    def dataset_name(self) -> str:
+        """What to call the dataset: its URL, or its folder."""
+        return self.dataset_url or str(self.dataset)
+
+    def require_folder(self) -> Path:
+        """Return the dataset folder, for what works on folders only.
+
+        Raises:
+            UsageError: The dataset is in an object store.
+        """
+        if self.dataset_url is not None:
+            raise UsageError(
+                f"{self.dataset_url}: only `sync`, `analyze`, `publish`, `withdraw` and `status` read an object store; "
+                "copy the dataset into a folder and name that"
+            )
+        return self.dataset
 
     @property
     def network(self) -> NetworkSettings:

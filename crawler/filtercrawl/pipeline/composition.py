@@ -17,6 +17,7 @@ from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.layer_store import LayerStore
+from filtercrawl.dataset.object_store.session import StoredDataset
 from filtercrawl.pipeline.committing.offers import OfferRecorder
 from filtercrawl.pipeline.discovery.discover import Discovery
 from filtercrawl.pipeline.discovery.opt_out import load_opt_out
@@ -59,6 +60,7 @@ class Stages:
         context: Dependencies of the run.
         transport: Network access.
         dataset: The dataset.
+        stored: The same in an object store; None for one in a folder.
 
     Attributes:
         discovery: Lists what selectors offer.
@@ -67,9 +69,16 @@ class Stages:
         ownership: Decides which of several checkpoints with the same layers stores the weights.
         transport: Network access.
         dataset: The dataset.
+        stored: The same in an object store; None for one in a folder.
     """
 
-    def __init__(self, context: SyncContext, transport: MeasuredTransport, dataset: WritableDataset) -> None:
+    def __init__(
+        self,
+        context: SyncContext,
+        transport: MeasuredTransport,
+        dataset: WritableDataset,
+        stored: StoredDataset | None = None,
+    ) -> None:
         settings, plugins, catalog = context.settings, context.plugins, dataset.catalog
         opt_out = load_opt_out(settings, transport)
         ownership = WeightOwnership(dataset=dataset, license_policy=settings.license_policy)
@@ -103,4 +112,5 @@ class Stages:
         )
         self.transport = transport
         self.dataset = dataset
+        self.stored = stored
         self.ownership = ownership

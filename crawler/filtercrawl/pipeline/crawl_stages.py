@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from filtercrawl.dataset.catalog.content_owners import ContentOwners
+from filtercrawl.dataset.catalog.recovery import export_tables
 from filtercrawl.pipeline.committing.commit import CatalogWriter
 from filtercrawl.pipeline.composition import VERSION, Stages, SyncContext
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
@@ -34,7 +35,13 @@ def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncRe
 
 def plan_executor(plan: Plan, context: SyncContext, stages: Stages, owners: ContentOwners) -> PlanExecutor:
     """Return what carries out a plan: workers that crawl, and a writer of their results."""
-    dataset = stages.dataset
+    dataset, stored = stages.dataset, stages.stored
+
+    def save() -> None:
+        if stored is not None and stored.save_is_due:
+            export_tables(dataset.folder, dataset.catalog)
+            stored.save()
+
     index = ContentIndex(owners, (task.model_id for task in plan.tasks))
     writer = CatalogWriter(
         catalog=dataset.catalog,
@@ -51,6 +58,7 @@ def plan_executor(plan: Plan, context: SyncContext, stages: Stages, owners: Cont
         settings=context.settings,
         progress=context.progress,
         cancellation=context.cancellation,
+        save=save,
     )
 
 

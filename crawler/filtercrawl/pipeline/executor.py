@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
@@ -31,6 +31,7 @@ class PlanExecutor:
         settings: The budgets of the run.
         progress: Receives a line for each checkpoint.
         cancellation: Ends the run.
+        save: Called after each commit; saves, now and then, what was committed.
     """
 
     engine: Engine
@@ -39,6 +40,7 @@ class PlanExecutor:
     settings: Settings
     progress: Progress
     cancellation: CancellationToken
+    save: Callable[[], None] = lambda: None
 
     def execute(self, tasks: Sequence[CrawlTask], report: SyncReport) -> None:
         """Crawl tasks and commit each result; ends early when cancelled or when a budget is used up.
@@ -71,6 +73,7 @@ class PlanExecutor:
                     self.progress.message(f"{model_id}: no structure from its graph: {result.structure_error}")
                 self.progress.done(model_id, result.error or outcome)
                 self._free_space_if_full(report)
+                self.save()
         for task in emitted:
             if self.writer.became_duplicate(task.model_id):
                 report.count_as_duplicate(task)

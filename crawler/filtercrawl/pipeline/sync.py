@@ -9,6 +9,7 @@ from contextlib import suppress
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset, repair_after_crash
+from filtercrawl.dataset.object_store.session import stored_dataset
 from filtercrawl.pipeline.composition import Stages, SyncContext
 from filtercrawl.pipeline.discovery.discover import Listing, refuse_files_in
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -55,10 +56,11 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     log_start(chosen, settings.dataset)
     with (
         restored_hub_client(),
-        open_dataset(settings, progress, context.layer_store, create=True) as dataset,
+        stored_dataset(settings, progress, context.cancellation, create=True, read_only=settings.dry_run) as stored,
+        open_dataset(settings, progress, stored.layers if stored else context.layer_store, create=True) as dataset,
     ):
         repair_after_crash(dataset, progress)
-        stages = Stages(context, transport, dataset)
+        stages = Stages(context, transport, dataset, stored)
         listings = stages.discovery.list_all(chosen)
         refuse_files_in(settings.dataset, listings)
         for listing in listings:

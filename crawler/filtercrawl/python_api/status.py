@@ -24,7 +24,7 @@ class DatasetStatus:
     """What a dataset folder holds, and what is not in it.
 
     Attributes:
-        dataset: The folder.
+        dataset: The folder, or the URL of an object store.
         checkpoints: Checkpoints that were ever seen.
         layers: Layers of emitted checkpoints.
         kernels: Kernels of emitted checkpoints.
@@ -34,7 +34,7 @@ class DatasetStatus:
         ignored: Number of files in listed folders that are no weights, by what they are.
     """
 
-    dataset: Path
+    dataset: Path | str
     checkpoints: int
     layers: int
     kernels: int
@@ -44,7 +44,7 @@ class DatasetStatus:
     ignored: Mapping[str, int]
 
     @classmethod
-    def of(cls, dataset: Path, rows: Iterable[ModelRow], listings: Iterable[SourceRow] = ()) -> DatasetStatus:
+    def of(cls, dataset: Path | str, rows: Iterable[ModelRow], listings: Iterable[SourceRow] = ()) -> DatasetStatus:
         """Count the rows of `models`, and what the listings ignored."""
         rows = list(rows)
         sources: dict[str, Counter[str]] = {}
@@ -105,10 +105,12 @@ def status(dataset: str | PathLike[str] | None = None) -> DatasetStatus:
     """Tell what a dataset folder holds, and what failed or was skipped and why.
 
     Args:
-        dataset: The dataset folder, by default `filtercrawl-dataset` or the one that the settings name.
+        dataset: The dataset folder or the URL of an object store, by default `filtercrawl-dataset` or the one that the
+            settings name.
 
     Raises:
         DatasetError: The folder holds no dataset that was written here.
+        NetworkError: The object store cannot be reached or refuses.
 
     Example:
         >>> filtercrawl.status("kernels").failed
@@ -116,12 +118,15 @@ def status(dataset: str | PathLike[str] | None = None) -> DatasetStatus:
     from filtercrawl.dataset.catalog import Catalog
     from filtercrawl.dataset.files.dataset_folder import no_dataset
     from filtercrawl.dataset.files.unpublished import CATALOG
+    from filtercrawl.dataset.object_store.session import stored_dataset
 
-    folder = resolve({"dataset": dataset}, keywords=True).dataset
-    if not (folder / CATALOG).is_file():
-        raise no_dataset(folder)
-    with Catalog(folder) as catalog:
-        return DatasetStatus.of(folder, catalog.models(), catalog.sources())
+    settings = resolve({"dataset": dataset}, keywords=True)
+    folder = settings.dataset
+    with stored_dataset(settings, read_only=True):
+        if not (folder / CATALOG).is_file():
+            raise no_dataset(folder)
+        with Catalog(folder) as catalog:
+            return DatasetStatus.of(settings.dataset_url or folder, catalog.models(), catalog.sources())
 
 
 def _counts(outcomes: Mapping[str, int]) -> str:

@@ -62,7 +62,8 @@ def sync(
     Args:
         *selectors: `SOURCE` or `SOURCE:PATTERN` each, for example `timm:resnet*` or `local:models`. Without any, every
             installed source that needs no pattern is asked.
-        dataset: The dataset folder, by default `filtercrawl-dataset`; made if there is none.
+        dataset: The dataset folder, by default `filtercrawl-dataset`, or a URL such as `s3://bucket/name`; made if
+            there is none.
         limit: Read at most so many checkpoints.
         kernel_size: Which kernels to keep: `3x3`, `spatial` (more than one tap; the default) or `all`.
         license: Only checkpoints under one of these SPDX licenses.

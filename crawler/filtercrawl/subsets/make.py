@@ -62,7 +62,7 @@ def subset(
     chosen = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
     if materialize and out is None:
         raise UsageError("weights are written into a folder of their own; name it by --out")
-    location = open_location(repo_or_path or resolve({}).dataset, revision)
+    location = open_location(repo_or_path or resolve({}).require_folder(), revision)
     if out is not None:
         _check_out(Path(out), location)
         if not force:

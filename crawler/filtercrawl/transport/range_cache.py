@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.errors import NetworkError
+from filtercrawl.config.dataset_url import WORKING_FOLDERS
 from filtercrawl.transport.cache_entry import CacheEntry, disk_error, in_use, remove_entry
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class RangeCache:
         last_used: dict[Path, float] = {}
         try:
             for folder in self.folder.iterdir():
-                if folder.is_dir():
+                if folder.is_dir() and folder.name != WORKING_FOLDERS:
                     sizes[folder] = sum(file.stat().st_size for file in folder.iterdir())
                     last_used[folder] = folder.stat().st_mtime
         except OSError:

@@ -45,7 +45,7 @@ def run(
     selection = ExportSelection(
         sources=tuple(source or ()), tasks=tuple(task or ()), patterns=tuple(model or ()), limit=limit
     )
-    folder = resolve({"dataset": dataset}).dataset
+    folder = resolve({"dataset": dataset}).require_folder()
     models = select_models(folder, selection)
     total = sum(model.kernels for model in models)
     with typer.progressbar(length=total, label=f"{total:,} kernels", file=sys.stderr) as bar:

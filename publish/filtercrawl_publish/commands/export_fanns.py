@@ -48,7 +48,7 @@ def run(
         seed=seed,
         where=where,
     )
-    report = write_benchmark(dataset or resolve({}).dataset, folder, options, replace=force)
+    report = write_benchmark(dataset or resolve({}).require_folder(), folder, options, replace=force)
     print_report(report, as_json=json)
 
 

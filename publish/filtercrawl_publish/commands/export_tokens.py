@@ -42,7 +42,9 @@ def run(
             bar.total = total
             bar.update(done - bar.n)
 
-        report = write_tokens(dataset or resolve({}).dataset, folder, options, replace=force, progress=progress)
+        report = write_tokens(
+            dataset or resolve({}).require_folder(), folder, options, replace=force, progress=progress
+        )
     print_report(report, as_json=json)
 
 

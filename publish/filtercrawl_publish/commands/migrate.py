@@ -21,6 +21,7 @@ def run(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
     from filtercrawl.dataset.migrate import migrate_dataset
 
     settings = resolve({"dataset": dataset})
+    settings.require_folder()
     result = migrate_dataset(settings)
     if as_json:
         print_json({"dataset": str(settings.dataset), **asdict(result)})

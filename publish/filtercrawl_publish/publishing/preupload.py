@@ -11,12 +11,13 @@ from filtercrawl.api.formatting import format_count, format_size
 from filtercrawl.api.progress import Progress
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import remove
+from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.publishing.staging import has_catalog
 from filtercrawl_publish.publishing.upload import upload_files
 from filtercrawl_publish.repository.base import Repository
 
-__all__ = ["LayerUploader"]
+__all__ = ["LayerUploader", "fetch_unpublished_layers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,17 @@ class LayerUploader:
     def _delete(self, paths: Iterable[str]) -> None:
         for path in paths:
             remove(self.dataset / path)
+
+
+def fetch_unpublished_layers(dataset: Path, repository: Repository, layers: LayerStore) -> None:
+    """Put the layers files that a repository lacks into the dataset folder, from which they are uploaded."""
+    head = repository.head()
+    published = repository.files(head) if head else {}
+    with Catalog(dataset) as catalog:
+        for file in _layers(catalog):
+            there = published.get(file.path)
+            if there is None or (there.size, there.sha256 or file.sha256) != (file.size, file.sha256):
+                layers.fetch(file.path)
 
 
 def _layers(catalog: Catalog) -> list[File]:

@@ -40,6 +40,13 @@ class RepositoryLayerStore:
         """Return whether a file is in the folder or was uploaded for the next version."""
         return path in self.uploaded or (self.dataset / path).is_file()
 
+    def can_fetch(self, path: str) -> bool:
+        """Return whether a file is in the folder; whether the last version has it, the catalog knows."""
+        return (self.dataset / path).is_file()
+
+    def added(self, path: str) -> None:
+        """Do nothing: files are uploaded when the folder is full."""
+
     def fetch(self, path: str) -> None:
         """Download a file from the last version if it is not in the folder."""
         if self.commit is not None and not (self.dataset / path).is_file():

@@ -154,7 +154,7 @@ def withdraw_from_folder(
         ]
         export_if_needed(settings.dataset, catalog)
     return WithdrawResult(
-        dataset=str(settings.dataset),
+        dataset=settings.dataset_name,
         withdrawn=tuple(sorted(set(models))),
         promoted=tuple(promoted),
         remaining=tuple(sorted(same_weights - set(models))),
@@ -191,7 +191,7 @@ def withdraw_from_repository(
     repository = open_head(repository_name, transport)
     with TemporaryDirectory(prefix="filtercrawl-") as temporary:
         dataset = Path(temporary, "dataset")
-        settings = replace(settings, dataset=dataset)
+        settings = replace(settings, dataset=dataset, dataset_url=None)
         base = restore_version(repository, settings, progress)
         if base is None:
             raise UsageError(f"{repository.id}: nothing is published there")

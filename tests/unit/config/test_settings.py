@@ -86,7 +86,7 @@ class Located:
 def test_a_path_may_be_any_path_like_object(tmp_path: Path) -> None:
     assert resolve({"dataset": Located(), "cache": Path("c")}, tmp_path).dataset == Path.home() / "kernels"
     for wrong in ("", 3, b"kernels"):
-        with pytest.raises(UsageError, match=r"^--dataset: .* is not a path$"):
+        with pytest.raises(UsageError, match=r"^--dataset: .* is not a path, or a URL such as s3://bucket/name$"):
             resolve({"dataset": wrong}, tmp_path)
 
 

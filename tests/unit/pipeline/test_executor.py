@@ -77,6 +77,12 @@ class FullLayerStore:
     def fetch(self, path: str) -> None:
         pass
 
+    def can_fetch(self, path: str) -> bool:
+        return True
+
+    def added(self, path: str) -> None:
+        pass
+
     def free_space(self) -> int:
         return self.left.pop(0)
 

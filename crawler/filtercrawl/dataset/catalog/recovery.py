@@ -188,9 +188,14 @@ def _forget(catalog: Catalog, model_id: str) -> None:
 def export_if_needed(dataset: Path, catalog: Catalog) -> None:
     """Write the tables, the card and the manifest as the catalog has them; nothing where they are not out of date."""
     if catalog.needs_export:
-        from filtercrawl.dataset.tables.export import export  # with templates and pictures; most runs write no table
-
-        catalog.delete_unused()
-        export(dataset, catalog)
+        export_tables(dataset, catalog)
         catalog.set_meta("stale", "0")
         delete_orphans(dataset, catalog)
+
+
+def export_tables(dataset: Path, catalog: Catalog) -> None:
+    """Write the tables, the card and the manifest; also in the middle of a run, which writes them again at its end."""
+    from filtercrawl.dataset.tables.export import export  # with templates and pictures; most runs write no table
+
+    catalog.delete_unused()
+    export(dataset, catalog)

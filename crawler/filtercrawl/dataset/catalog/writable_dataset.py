@@ -35,8 +35,8 @@ class WritableDataset:
         return sum(size for path, size, _ in self.catalog.layer_files() if (self.folder / path).is_file())
 
     def has_layers(self, path: str) -> bool:
-        """Tell whether a layers file is here or can be fetched from the last release."""
-        return (self.folder / path).is_file() or self.catalog.is_released(path)
+        """Tell whether a layers file is here or can be fetched."""
+        return self.layer_store.can_fetch(path) or self.catalog.is_released(path)
 
     def install_layers(self, staged: StagedLayers) -> None:
         """Move a staged layers file into the folder."""
@@ -44,6 +44,7 @@ class WritableDataset:
             replace_if_changed(staged.staged, self.folder / staged.path)
             discard(staged)
             self.catalog.put_layer_file(staged.path, staged.size, staged.sha256)
+            self.layer_store.added(staged.path)
 
     def copy_layers(self, row: ModelRow, layers: Sequence[IndexRow], path: str) -> StagedLayers:
         """Write the layers in a file of the dataset once more, as those of another checkpoint."""

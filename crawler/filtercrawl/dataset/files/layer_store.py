@@ -16,6 +16,14 @@ class LayerStore(Protocol):
         """Tell whether a file is stored, in the folder or in the place of the next version."""
         ...
 
+    def can_fetch(self, path: str) -> bool:
+        """Tell whether a file is in the folder or `fetch` can put it there, but for what the last version has."""
+        ...
+
+    def added(self, path: str) -> None:
+        """Take note of a file that was just put into the folder."""
+        ...
+
     def fetch(self, path: str) -> None:
         """Put a file into the folder that the last published version has; nothing happens if it is there."""
         ...
@@ -34,6 +42,13 @@ class LocalLayerStore:
     def contains(self, path: str) -> bool:
         """Tell whether a file is in the folder."""
         return (self._dataset / path).is_file()
+
+    def can_fetch(self, path: str) -> bool:
+        """Tell whether a file is in the folder."""
+        return self.contains(path)
+
+    def added(self, path: str) -> None:
+        """Do nothing: the file is where it belongs."""
 
     def fetch(self, path: str) -> None:
         """Do nothing: there is no other place to fetch from."""

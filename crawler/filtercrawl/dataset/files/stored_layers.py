@@ -28,7 +28,7 @@ def stored_layers(folder: Path) -> Iterator[str]:
 
 def absent(known: Iterable[str], folder: Path) -> Iterator[str]:
     """Yield the known paths, which are sorted, that are no layers files in a dataset folder."""
-    return _lacking(known, stored_layers(folder))
+    return lacking(known, stored_layers(folder))
 
 
 def delete_orphans(folder: Path, known: LayerFiles) -> list[str]:
@@ -37,7 +37,7 @@ def delete_orphans(folder: Path, known: LayerFiles) -> list[str]:
     Only after an export of the same rows, and only while nobody else writes to the dataset: a file whose
     catalog row is still to come would go too.
     """
-    orphans = list(_lacking(stored_layers(folder), (path for path, _, _ in known.layer_files())))
+    orphans = list(lacking(stored_layers(folder), (path for path, _, _ in known.layer_files())))
     for path in orphans:
         remove(folder / path)
     remove_temporary_files(folder)
@@ -55,7 +55,7 @@ def _files_below(place: str, prefix: str) -> Iterator[str]:
             yield prefix + name
 
 
-def _lacking(paths: Iterable[str], others: Iterable[str]) -> Iterator[str]:
+def lacking(paths: Iterable[str], others: Iterable[str]) -> Iterator[str]:
     """Yield the paths that are not among the others; both are sorted."""
     rest = iter(others)
     other = next(rest, None)

@@ -1,0 +1,1 @@
+"""Datasets in an object store: what lies there, who may write, and the working folder of this machine."""

@@ -1,0 +1,110 @@
+"""The layers files of a dataset in an object store: in the working folder only until they are uploaded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from filtercrawl.dataset.files.atomic import remove
+from filtercrawl.dataset.files.layer_store import LocalLayerStore
+from filtercrawl.dataset.object_store.objects import ObjectStore
+
+__all__ = ["UploadingLayerStore"]
+
+_UPLOADS: Final = 4
+# Files that may wait for their upload: a run that reads faster than it uploads waits, and does not fill the disk.
+_WAITING: Final = 16
+
+
+class UploadingLayerStore:
+    """Implements `LayerStore`: uploads layers files in the background and deletes the local copies.
+
+    The name of a layers file has the digest of its rows, so that nobody has to be asked before one is uploaded, and
+    uploading it again changes nothing. A local copy is deleted after its upload: what a killed run left in the folder
+    is what is still to be uploaded.
+    """
+
+    def __init__(self, store: ObjectStore, folder: Path, lost: Set[str] = frozenset()) -> None:
+        """Prepare to upload from a working folder; `lost` are files that the store should have and has not."""
+        self._store, self._folder, self._lost = store, folder, lost
+        self._pool = ThreadPoolExecutor(_UPLOADS, "upload")
+        self._slots = threading.BoundedSemaphore(_WAITING)
+        self._pending: dict[str, Future[None]] = {}
+        self._uploaded: set[str] = set()
+        self._fetched: set[str] = set()
+
+    def contains(self, path: str) -> bool:
+        """Tell whether a file of the catalog is stored: what is not in the folder was uploaded, unless it is lost."""
+        return path not in self._lost or (self._folder / path).is_file()
+
+    def can_fetch(self, path: str) -> bool:
+        """Tell whether a file of the catalog is in the folder or can be downloaded."""
+        return self.contains(path)
+
+    def fetch(self, path: str) -> None:
+        """Download a file; it stays until the next `flush`.
+
+        Raises:
+            DatasetError: Somebody has deleted it in the store.
+            NetworkError: It cannot be uploaded or downloaded.
+        """
+        self._wait([path])  # its local copy is about to be deleted
+        if not (self._folder / path).is_file():
+            scratch = self._folder / f"{path}.part"
+            self._store.download({path: scratch})
+            scratch.replace(self._folder / path)
+            self._fetched.add(path)
+
+    def added(self, path: str) -> None:
+        """Upload a file of the folder in the background; waits where too many wait already.
+
+        Raises:
+            NetworkError: An earlier upload has failed; that file is still in the folder.
+        """
+        self._wait([other for other, upload in self._pending.items() if upload.done()])
+        self._slots.acquire()
+        self._pending[path] = self._pool.submit(self._upload, path)
+
+    def free_space(self) -> int:
+        """Wait until all files are uploaded; return the bytes of those that are still in the folder."""
+        self.flush()
+        return LocalLayerStore(self._folder).free_space()
+
+    def flush(self) -> None:
+        """Wait until all files are uploaded, and delete the copies that were downloaded.
+
+        Raises:
+            NetworkError: An upload has failed; the file is still in the folder.
+        """
+        self._wait(list(self._pending))
+        for path in self._fetched:
+            remove(self._folder / path)
+        self._fetched.clear()
+
+    def take_uploaded(self) -> set[str]:
+        """Return the paths that were uploaded since the last call."""
+        taken, self._uploaded = self._uploaded, set()
+        return taken
+
+    def close(self) -> None:
+        """End the uploads; those that have not begun are left for the next run."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _wait(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            upload = self._pending.pop(path, None)
+            if upload is not None:
+                upload.result()
+
+    def _upload(self, path: str) -> None:
+        try:
+            file = self._folder / path
+            if file.is_file():  # else the checkpoint has been replaced meanwhile
+                self._uploaded.add(path)  # also where it fails: the store may have it all the same
+                self._store.upload({path: file})
+                remove(file)
+        finally:
+            self._slots.release()
