@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-import pyarrow.csv
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control, format_plural
 from filtercrawl.display import html_table
+from filtercrawl_analysis.report.csv import csv_text
 from filtercrawl_analysis.statistics.lineage.relation import Judgement
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class ComparisonReport:
         shapes = pa.array(["x".join(map(str, shape)) for shape in self.layers["shape"].to_pylist()], pa.string())
         table = self.layers.set_column(self.layers.schema.get_field_index("shape"), "shape", shapes)
         try:
-            pyarrow.csv.write_csv(table, path)
+            path.write_text(csv_text(table), encoding="utf-8", newline="")
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from error
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from typing import Any, Final
 
 import pyarrow as pa
 
 # First characters of cells that Excel, LibreOffice or Google Sheets evaluate as formulas.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_KEPT: Final = ("\t", "\n")
 
 
 def csv_text(rows: pa.Table) -> str:
@@ -42,5 +41,6 @@ def _cell(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    text = _CONTROL.sub("\ufffd", text)
+    if not text.isprintable():  # also changes of the writing direction, which show another text than is there
+        text = "".join(c if c.isprintable() or c in _KEPT else "\ufffd" for c in text)
     return f"'{text}" if text.startswith(_FORMULA) else text

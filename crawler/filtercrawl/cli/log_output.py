@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import typer
 
-from filtercrawl.api.formatting import escape_control
+from filtercrawl.api.formatting import escape_control, shorten
 from filtercrawl.config import token_values
 from filtercrawl.config.urls import redact_urls
 
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 _HIDDEN: Final = "(hidden)"
 # Shorter values would be found inside ordinary words; no service has such tokens.
 _SHORTEST_TOKEN: Final = 4
+# Characters of a line for people; what a file states may have any length.
+_MAX_LINE: Final = 2000
 # Extra fields of records about what the progress display and the summary of a run show as well.
 _SHOWN_BY_PROGRESS: Final = ("checkpoint", "selector")
 # Where huggingface_hub tells of each retry, and how it begins where it waits for the Hub's limit, which takes minutes.
@@ -117,13 +119,13 @@ class TextFormatter(logging.Formatter):
         self._details = details
 
     def format(self, record: logging.LogRecord) -> str:
-        line = escape_control(record.getMessage())
+        line = shorten(escape_control(record.getMessage()), _MAX_LINE)
         if self._details:
             time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
             line = f"{time} {record.levelname:<7} {record.name}: {line}"
         else:
             line = f"{record.levelname.lower()}: {line}"
-        return f"{line}\n{record.exc_text}" if record.exc_text else line
+        return "\n".join([line, *map(escape_control, (record.exc_text or "").splitlines())])
 
 
 class StderrHandler(logging.Handler):

@@ -119,3 +119,18 @@ def test_a_second_configuration_replaces_the_first() -> None:
     configure_logging(LogFormat.JSON)
     [handler] = [handler for handler in logging.getLogger().handlers if isinstance(handler, StderrHandler)]
     assert handler.log_format is LogFormat.JSON
+
+
+def test_lines_for_people_are_short_and_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = StderrHandler(LogFormat.TEXT, verbose=False)
+    try:
+        raise ValueError("\x1b]0;owned\x07\u202e")
+    except ValueError:
+        made = logging.getLogger("filtercrawl.x").makeRecord(
+            "filtercrawl.x", logging.ERROR, "f", 1, "\x1b[31m%s", ("X" * 1_000_000,), sys.exc_info()
+        )
+    handler.handle(made)
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert len(lines[0]) < 2100
+    assert "owned" in lines[-1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +46,17 @@ def unusable(catalog: Path, error: Exception) -> DatasetError:
     else:
         advice = f"; `filtercrawl sync SELECTOR --rebuild --dataset {catalog.parent.parent}` makes it again"
     return DatasetError(f"{catalog}: {shorten(escape_control(error), _MAX_TEXT)}{advice}")
+
+
+@contextmanager
+def rows_as_written() -> Iterator[None]:
+    """Raise DamagedRowError for what values that are not as they were written make of the code in the block."""
+    try:
+        yield
+    except DamagedRowError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DamagedRowError(f"what was noted of the tables cannot be read ({error!r})") from error
 
 
 def load_json(text: str) -> Any:

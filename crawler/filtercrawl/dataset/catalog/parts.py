@@ -13,7 +13,7 @@ from filtercrawl.dataset.card.counts import DatasetCounts
 from filtercrawl.dataset.card.figures import KernelPicture
 from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 from filtercrawl.dataset.catalog.changes import ChangeTracking
-from filtercrawl.dataset.catalog.damage import load_json
+from filtercrawl.dataset.catalog.damage import load_json, rows_as_written
 from filtercrawl.dataset.files.parquet import Table
 from filtercrawl.dataset.files.table_files import Part
 from filtercrawl.dataset.schema.arrow import TABLES
@@ -94,20 +94,22 @@ class PartTables(ChangeTracking):
 
     def last_export(self, parts: Iterable[Part]) -> ExportRecord:
         """Return what the last export wrote of parts, and of the preview."""
-        about = load_json(self._fact("export") or "{}")
-        return ExportRecord(
-            parts={part: self._recorded(part) for part in parts},
-            preview=tuple(self._tables(_PREVIEW)),
-            preview_digest=about.get("preview", ""),
-            picture=KernelPicture.from_json(about["picture"]) if about.get("picture") else None,
-            subsets=about.get("subsets", {}),
-        )
+        with rows_as_written():
+            about = load_json(self._fact("export") or "{}")
+            return ExportRecord(
+                parts={part: self._recorded(part) for part in parts},
+                preview=tuple(self._tables(_PREVIEW)),
+                preview_digest=about.get("preview", ""),
+                picture=KernelPicture.from_json(about["picture"]) if about.get("picture") else None,
+                subsets=about.get("subsets", {}),
+            )
 
     def redistributable_files(self, parts: Iterable[Part]) -> list[Table]:
         """Return the layers files of parts that everybody may redistribute, with their rows."""
         sql = "SELECT redistributable FROM parts WHERE generation = ? AND bits = ?"
         found = (self._db.execute(sql, (part.generation, part.bits)).fetchone() for part in parts)
-        return [Table(**entry, changed=False) for row in found if row for entry in load_json(row[0])]
+        with rows_as_written():
+            return [Table(**entry, changed=False) for row in found if row for entry in load_json(row[0])]
 
     def put_export(self, plan: PartPlan, record: ExportRecord) -> None:
         """Note what an export wrote: nothing is changed any more.

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.formatting import shown
-from filtercrawl.api.untrusted_names import is_text
+from filtercrawl.api.untrusted_names import escape_name, is_text
 from filtercrawl.dataset.schema.column import TableRow
 
 R = TypeVar("R", bound=TableRow)
@@ -75,16 +75,20 @@ def unfit(rows: Iterable[R], schema: pa.Schema) -> Iterator[tuple[R, str]]:
 
 
 def storable(row: R) -> R:
-    """Return a row that its table can hold: text that is not valid Unicode is escaped, other unfit values are null.
+    """Return a row that its table can hold: text that is not printable is escaped, other unfit values are null.
 
     For what sources state of a checkpoint (a license, a date, a step), which is no reason not to read it.
     """
-    values, changes = row.to_arrow(), {}
+    values = row.to_arrow()
+    changes: dict[str, Any] = {}
     for field in row.SCHEMA:
         value = values[field.name]
-        if value is not None and not fits(value, field.type):
+        if value is not None:
             escaped = _escaped(value)
-            changes[field.name] = escaped if fits(escaped, field.type) else None
+            if not fits(escaped, field.type):
+                changes[field.name] = None
+            elif escaped is not value:
+                changes[field.name] = escaped
     return replace(row, **changes) if changes else row  # type: ignore[type-var]  # every row is a dataclass
 
 
@@ -107,10 +111,11 @@ def _check_of(kind: pa.DataType) -> Callable[[object], bool]:
 
 
 def _escaped(value: object) -> object:
+    """Return a text, or a list of texts, as `untrusted_names` stores it; anything else as it is."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, list | tuple):
-        return tuple(_escaped(item) for item in value)
+        return value if value.isprintable() else escape_name(value)
+    if isinstance(value, list | tuple) and not all(isinstance(item, str) and item.isprintable() for item in value):
+        return tuple(map(_escaped, value))
     return value
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 from torch.overrides import TorchFunctionMode
 
+from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.extraction.architecture.isolation import isolated_model_code
 
 # Tensors of fewer numbers stay real: anchors, block widths and drop rates are computed from while a module is built.
 _SMALL: Final = 4096
+# Modules of one network. The largest that are known have some 50,000, of experts; making so many takes ten seconds.
+MAX_MODULES: Final = 100_000
 _FACTORIES: Final = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
 # A config may ask for ranges of any length; those are few numbers each, but products of them are not.
 _RANGES: Final = frozenset({torch.arange, torch.linspace, torch.eye})
@@ -30,15 +35,36 @@ def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
     nothing there, and the caller's random state is unchanged.
 
     Raises:
+        UnsupportedError: The model has more modules than any known network: its sizes come from a stranger's config.
         Exception: Whatever the constructor raises.
     """
     with isolated_model_code():
         try:
-            with _LargeOnMeta():
+            with _limited_modules(), _LargeOnMeta():
                 return make().eval()
+        except UnsupportedError:
+            raise
         except Exception:  # noqa: BLE001 - whatever a constructor made of it; the second call raises what is wrong
-            with torch.device("meta"):
+            with _limited_modules(), torch.device("meta"):
                 return make().eval()
+
+
+@contextmanager
+def _limited_modules() -> Iterator[None]:
+    """Raise UnsupportedError from the constructor that makes one module too many; `isolated_model_code` is held."""
+    count = 0
+
+    def check(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count > MAX_MODULES:
+            raise UnsupportedError(f"it has more than {MAX_MODULES:,} modules")
+
+    hook = register_module_module_registration_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class _LargeOnMeta(TorchFunctionMode):

@@ -96,8 +96,10 @@ def check_config_limits(value: Any) -> None:
     """Raise UnsupportedError if a number in a config would make a constructor run for very long."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            if isinstance(item, int) and _is_count(str(name)) and item > _MAX_BLOCKS:
-                raise UnsupportedError(f"its config has {name} = {item}, at most {_MAX_BLOCKS} are supported")
+            if _is_count(str(name)) and (count := _total(item)) > _MAX_BLOCKS:
+                raise UnsupportedError(
+                    f"its config has {str(name)[:80]} = {count}, at most {_MAX_BLOCKS} are supported"
+                )
             check_config_limits(item)
     elif isinstance(value, list):
         if len(value) > _MAX_BLOCKS:
@@ -105,7 +107,14 @@ def check_config_limits(value: Any) -> None:
         for item in value:
             check_config_limits(item)
     elif isinstance(value, int) and abs(value) > _MAX_NUMBER:
-        raise UnsupportedError(f"its config has the number {value}, beyond the supported maximum")
+        raise UnsupportedError("its config has a number beyond the supported maximum")
+
+
+def _total(value: Any) -> int:
+    """Return a number, or the sum of a list of them: blocks are often stated stage by stage."""
+    if isinstance(value, list):
+        return sum(map(_total, value))
+    return max(value, 0) if isinstance(value, int) else 0
 
 
 def _is_count(name: str) -> bool:

@@ -15,6 +15,7 @@ import torch
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.extraction.architecture import trace
+from filtercrawl_plugins.sources.hub.build import check_config_limits
 from filtercrawl_plugins.sources.hub.model_config import reduce_config
 from filtercrawl_plugins.sources.hub.source import HubSource
 
@@ -226,3 +227,24 @@ def test_timm_networks_take_the_usual_image() -> None:
     module = HubSource().build(checkpoint)
     assert HubSource().sample(checkpoint, module) is None
     assert module(torch.empty(1, 3, 224, 224, device="meta")).shape == (1, 1000)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_args": {"layers": [100_000, 1, 1, 1]}},
+        {"model_args": {"depths": [[4000], [97]]}},
+        {"num_hidden_layers": 4097},
+        {"stages": [1] * 4097},
+        {"hidden_size": 10**4000},
+    ],
+)
+def test_a_config_of_too_many_blocks_is_refused_before_it_is_built(config: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedError, match="supported"):
+        check_config_limits(config)
+
+
+def test_configs_of_real_networks_are_within_the_limits() -> None:
+    check_config_limits(
+        {"layers": [3, 8, 36, 3], "num_hidden_layers": 61, "n_routed_experts": 256, "out_layers": [2, 5]}
+    )

@@ -186,8 +186,8 @@ def test_cells_are_written_for_people() -> None:
 
 Row = tuple[str | None, float | None, int | None]
 FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-# What a CSV keeps: everything but control characters.
-PLAIN: Final = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\t\n"), max_size=12)
+# What a CSV keeps: everything that is printable, and line breaks.
+PLAIN: Final = st.text(st.characters().filter(str.isprintable) | st.sampled_from("\t\n"), max_size=12)
 
 
 @settings(deadline=None)
@@ -206,3 +206,8 @@ def test_csv_keeps_every_value_and_no_cell_is_a_formula(
         assert text_cell.removeprefix("'") == (text or "").removeprefix("'")
         assert real_cell == "" if real is None else repr(float(real_cell)) == repr(real)
         assert whole_cell == ("" if whole is None else str(whole))
+
+
+@pytest.mark.parametrize("char", ["\x1b", "\u202e", "\u2028", "\u200b", "\r", "\0"])
+def test_csv_holds_no_character_that_changes_what_is_shown(char: str) -> None:
+    assert csv_text(pa.table({"name": [f"a{char}b"]})) == "name\na\ufffdb\n"

@@ -86,8 +86,8 @@ def test_unfit_rows_are_found_among_many() -> None:
 def test_what_a_source_states_is_made_to_fit() -> None:
     row = ModelRow(
         model_id="a/b", source="a", name="b", outcome="emitted", license="mit\ud800", training_datasets=("a", "\udc80"),
-        step=2**70, seed=1, state=CrawlState(prefix="\ud800"),
+        tag="\x1b[31m", step=2**70, seed=1, state=CrawlState(prefix="\ud800"),
     )  # fmt: skip
-    expected = replace(row, license="mit\\ud800", training_datasets=("a", "\\udc80"), step=None)
+    expected = replace(row, license=r"mit\U0000d800", training_datasets=("a", r"\x80"), tag=r"\x1b[31m", step=None)
     assert storable(row) == expected
     assert storable(expected) is expected

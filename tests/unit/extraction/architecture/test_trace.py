@@ -18,6 +18,7 @@ from timm.layers import BlurPool2d, CondConv2d, ScaledStdConv2d, StdConv2d
 from torch import nn
 from torch.nn import functional
 
+from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl.extraction.architecture import Structure, on_meta, structure_rows, trace
 from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
@@ -462,3 +463,10 @@ def test_classes_prove_why_other_tensors_are_no_kernels() -> None:
         "3.weight": "linear",
         "3.bias": "bias",
     }
+
+
+def test_a_network_of_too_many_modules_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("filtercrawl.extraction.architecture.meta_device.MAX_MODULES", 100)
+    with pytest.raises(UnsupportedError, match="more than 100 modules"):
+        on_meta(lambda: nn.Sequential(*(nn.Sequential(nn.ReLU()) for _ in range(60))))
+    assert len(on_meta(lambda: nn.Sequential(*(nn.ReLU() for _ in range(90))))) == 90
