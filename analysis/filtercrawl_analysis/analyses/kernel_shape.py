@@ -16,11 +16,12 @@ from filtercrawl_analysis.analyses.shape_findings import shape_findings
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS, radial_bins
 from filtercrawl_analysis.numerics.moments import Array, sketch_moments
 from filtercrawl_analysis.plots.quality import depth_profiles, frequency_profile
-from filtercrawl_analysis.statistics.components.coefficients import iter_sketches, select_kernel_size
+from filtercrawl_analysis.statistics.components.coefficients import BATCH, iter_sketches, select_kernel_size
 from filtercrawl_analysis.statistics.groups.group_medians import group_medians
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.labels import POSITION, Labels, group_labels, ordered_labels, sample_size
 from filtercrawl_analysis.statistics.groups.resampling import random_generator
+from filtercrawl_analysis.statistics.layer_inputs import batched
 from filtercrawl_analysis.statistics.quality.group_summary import (
     filter_known_depth,
     summarize_by_columns,
@@ -28,8 +29,8 @@ from filtercrawl_analysis.statistics.quality.group_summary import (
 )
 from filtercrawl_analysis.statistics.quality.kernel_shape import (
     energy_share,
+    mean_separability,
     noise_separability,
-    separability,
     symmetry_projectors,
 )
 
@@ -148,10 +149,9 @@ def _measure_layers(dataset: DatasetView, layers: pa.Table) -> tuple[list[dict[s
             numbers[name][batch] = energy_share(second_moments, projector)
     numbers |= frequency_numbers(energy, at)
     layer_index = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
-    for digest, kernels in dataset.samples(list(layer_index)):
-        shares = separability(kernels, size)
-        if shares is not None and len(shares):
-            numbers["separability"][layer_index[digest]] = shares.mean()
+    for sampled in batched(dataset.samples(list(layer_index)), BATCH):
+        places = [layer_index[digest] for digest, _ in sampled]
+        numbers["separability"][places] = mean_separability([kernels for _, kernels in sampled], size)
     rows = [
         row | {name: _finite_or_none(values[i]) for name, values in numbers.items()}
         for i, row in enumerate(layers.select(_INDEX_COLUMNS).to_pylist())

@@ -23,9 +23,16 @@ def csv_text(rows: pa.Table) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([_text(name) for name in rows.column_names])
     for batch in rows.to_batches(max_chunksize=10_000):
-        columns = [column.to_pylist() for column in batch.columns]
-        writer.writerows([_cell(value) for value in row] for row in zip(*columns, strict=True))
+        writer.writerows(zip(*map(_cells, batch.columns), strict=True))
     return out.getvalue()
+
+
+def _cells(column: pa.Array) -> list[str]:
+    if pa.types.is_string(column.type):
+        encoded = column.dictionary_encode()
+        words = [_text(word) for word in encoded.dictionary.to_pylist()]
+        return ["" if code is None else words[code] for code in encoded.indices.to_pylist()]
+    return [_cell(value) for value in column.to_pylist()]
 
 
 def _cell(value: Any) -> str:

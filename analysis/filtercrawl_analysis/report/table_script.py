@@ -92,8 +92,12 @@ def _column(rows: pa.Table, name: str) -> str:
             None if value is None else value[len(start) + 1 :]
             for value, start in zip(values, rows[prefix].to_pylist(), strict=True)
         ]
+    texts = {value: _text(value) for value in set(values)} if pa.types.is_string(kind) else None
     places: dict[str, int] = {}
-    codes = [-1 if value is None else places.setdefault(_text(value), len(places)) for value in values]
+    codes = [
+        -1 if value is None else places.setdefault(_text(value) if texts is None else texts[value], len(places))
+        for value in values
+    ]
     head = _object(name=name, kind="text", prefix=prefix, words=list(places))
     return f'{head}"codes": [{",".join(map(str, codes))}]}}'
 

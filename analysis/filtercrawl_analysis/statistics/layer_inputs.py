@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,20 @@ from filtercrawl.api.analysis import DatasetView
 
 T = TypeVar("T")
 
+# Several analyses of one run need the same digests.
+_DIGESTS: Final[WeakKeyDictionary[DatasetView, dict[str, str]]] = WeakKeyDictionary()
 # Layers whose samples are in memory at a time.
 _BATCH: Final = 512
 
 
 def sample_digests(dataset: DatasetView, layers: Sequence[str]) -> dict[str, str]:
     """Return a digest of the sampled kernels of each layer that has any, by layer_sha256."""
+    known = _DIGESTS.setdefault(dataset, {})
+    known.update(_digests(dataset, [layer for layer in layers if layer not in known]))
+    return {layer: known[layer] for layer in layers if layer in known}
+
+
+def _digests(dataset: DatasetView, layers: Sequence[str]) -> dict[str, str]:
     return {
         layer: hashlib.sha256(np.ascontiguousarray(kernels).data).hexdigest()
         for layer, kernels in dataset.samples(layers)

@@ -26,11 +26,14 @@ MIN_MODELS: Final = 5
 
 def median_by_model(values: Array, models: Sequence[str]) -> dict[str, float]:
     """Return the median of the finite values of each model; models without one are left out."""
-    by_model: dict[str, list[float]] = {}
-    for value, model in zip(values.tolist(), models, strict=True):
-        if math.isfinite(value):
-            by_model.setdefault(model, []).append(value)
-    return {model: float(np.median(of_model)) for model, of_model in by_model.items()}
+    finite = np.flatnonzero(np.isfinite(values))
+    places: dict[str, int] = {}
+    model_of_value = np.array([places.setdefault(models[i], len(places)) for i in finite.tolist()], np.int64)
+    ordered = values[finite][np.lexsort((values[finite], model_of_value))]
+    counts = np.bincount(model_of_value, minlength=len(places))
+    first = np.cumsum(counts) - counts
+    medians = (ordered[first + (counts - 1) // 2] + ordered[first + counts // 2]) / 2
+    return dict(zip(places, medians.tolist(), strict=True))
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -107,7 +108,12 @@ def _is_dead(kernels: Array, totals: LayerTotals) -> np.ndarray[tuple[int], np.d
 def _share_interval(found: np.ndarray[tuple[int], np.dtype[np.bool_]], n_kernels: int) -> tuple[float, float]:
     if len(found) >= n_kernels:
         return float(found.mean()), float(found.mean())
-    interval = stats.binomtest(int(found.sum()), len(found)).proportion_ci(_CONFIDENCE, "exact")
+    return _binomial_interval(int(found.sum()), len(found))
+
+
+@lru_cache(maxsize=4096)
+def _binomial_interval(successes: int, trials: int) -> tuple[float, float]:
+    interval = stats.binomtest(successes, trials).proportion_ci(_CONFIDENCE, "exact")
     return float(interval.low), float(interval.high)
 
 

@@ -78,6 +78,21 @@ def separability(kernels: NDArray[np.floating], kernel_size: Sequence[int]) -> A
     return shares
 
 
+def mean_separability(layers: Sequence[NDArray[np.floating]], kernel_size: Sequence[int]) -> Array:
+    """Return the mean separability of the kernels of each layer [layers]; NaN where there is none.
+
+    Args:
+        layers: Kernels of each layer [k, taps].
+        kernel_size: The size along each axis.
+    """
+    usable = [kernels[np.isfinite(kernels).all(1) & kernels.any(1)] for kernels in layers]
+    shares = separability(np.concatenate(usable), kernel_size) if usable else None
+    if shares is None:
+        return np.full(len(layers), np.nan)
+    ends = np.cumsum([len(kernels) for kernels in usable])
+    return np.array([part.mean() if len(part) else np.nan for part in np.split(shares, ends[:-1])])
+
+
 def noise_separability(kernel_size: Sequence[int], random: np.random.Generator, draws: int = 4000) -> float | None:
     """Return the mean separability of kernels of independent normal weights, by simulation; None as `separability`."""
     shares = separability(random.standard_normal((draws, int(np.prod(kernel_size)))), kernel_size)

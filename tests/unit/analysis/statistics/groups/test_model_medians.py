@@ -23,6 +23,20 @@ def test_a_model_counts_once_by_the_median_of_its_known_layers() -> None:
     assert median_by_model(values, ["a", "a", "a", "a", "b", "c"]) == {"a": 2.0, "c": 4.0}
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(-1e3, 1e3) | st.just(np.nan)), max_size=30))
+def test_medians_are_those_of_numpy_in_the_order_of_the_first_known_layers(layers: list[tuple[str, float]]) -> None:
+    models = [model for model, _ in layers]
+    values = np.array([value for _, value in layers], np.float64)
+    known = [(model, value) for model, value in layers if np.isfinite(value)]
+    expected = {
+        model: float(np.median([value for other, value in known if other == model]))
+        for model in dict.fromkeys(model for model, _ in known)
+    }
+    found = median_by_model(values, models)
+    assert found == expected
+    assert list(found) == list(expected)
+
+
 @given(st.lists(st.integers(-1000, 1000).map(float), min_size=5, max_size=60), st.randoms(use_true_random=False))
 def test_intervals_hold_the_median_and_do_not_depend_on_the_order(values: list[float], random: object) -> None:
     interval = median_interval(values)

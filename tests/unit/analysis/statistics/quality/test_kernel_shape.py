@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from filtercrawl.api import CheckpointMetadata
-from filtercrawl_analysis.statistics.quality.kernel_shape import energy_share, separability, symmetry_projectors
+from filtercrawl_analysis.statistics.quality.kernel_shape import (
+    energy_share,
+    mean_separability,
+    separability,
+    symmetry_projectors,
+)
 from support.synthetic_datasets import EDGES, Net, analysed, net, plant, rows
 
 SIZES = [(3,), (1, 3), (3, 1), (3, 3), (5, 3), (4, 4), (7, 7), (3, 3, 3)]
@@ -112,3 +117,17 @@ def test_the_census_counts_every_kernel_once_a_column(tmp_path: Path) -> None:
     assert columns == {"all", "year", "task"}  # of the others no group is known
     for column in columns:
         assert sum(int(row["kernels"]) for row in found if row["column"] == column) == 2 * 512 + 16  # type: ignore[call-overload]
+
+
+def test_mean_separability_of_layers_is_that_of_each_alone() -> None:
+    random = np.random.default_rng(0)
+    layers = [random.standard_normal((n, 9)).astype(np.float32) for n in (1, 0, 5, 64)]
+    layers.insert(2, np.zeros((3, 9), np.float32))
+    layers[3][0, 0] = np.nan
+    found = mean_separability(layers, (3, 3))
+    for layer, mean in zip(layers, found, strict=True):
+        alone = separability(layer, (3, 3))
+        assert alone is not None
+        assert mean == alone.mean() if len(alone) else np.isnan(mean)
+    assert np.isnan(mean_separability(layers, (9,))).all()
+    assert len(mean_separability([], (3, 3))) == 0
