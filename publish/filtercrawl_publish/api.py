@@ -95,7 +95,7 @@ def publish(
         )
         target = open_head(repository, network(settings.network))
         with stored_dataset(settings, watch, read_only=settings.dry_run) as stored:
-            if stored is not None:
+            if stored is not None and not settings.dry_run:
                 fetch_unpublished_layers(settings.dataset, target, stored.layers)
             return publish_version(settings.dataset, target, request)
 

@@ -74,7 +74,9 @@ def test_same_bytes_as_in_a_folder(
         for path, content in stored.items()
         if not path.startswith("data/layers/")
     }
-    # Nothing is new: the lease is all that is written.
+    # A dry run writes nothing; where nothing is new, the lease is all that is written.
+    assert sync_on(dry_run=True).checkpoints["unchanged"] == 4
+    assert server.objects(url) == stored
     before = server.objects(url, hidden=True)
     server.requests.clear()
     assert sync_on().checkpoints["unchanged"] == 4
@@ -123,6 +125,7 @@ def test_a_second_writer_is_refused(filled: Path, settings_on: Machine, sync_on:
         assert error.value.exit_code == 5
         with pytest.raises(ConflictError, match="another process on this machine"):
             sync_on("one")
+        sync_on("two", dry_run=True)  # reads, and asks nobody
     assert sync_on("two").checkpoints["new"] == 3
 
 
@@ -188,6 +191,8 @@ def test_errors_say_what_to_do(url: str, tmp_path: Path, monkeypatch: pytest.Mon
         opened("s3://nowhere-at-all/kernels")
     with pytest.raises(UsageError, match="gopher is no object store that fsspec knows, as abfs, gs, s3 are"):
         opened("gopher://host/kernels")
+    with pytest.raises(UsageError, match="is a folder of this machine; name it by its path"):
+        opened("file:///kernels")
     with pytest.raises(UsageError, match="the library for gs:// is not installed"):
         opened("gs://bucket/kernels")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -45,6 +45,8 @@ class ObjectStore:
 
         self.url = url
         protocol = url.partition("://")[0]
+        if protocol in ("file", "local"):
+            raise UsageError(f"{url}: is a folder of this machine; name it by its path")
         try:
             self._fs, self._root = url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
         except ValueError as error:
@@ -70,8 +72,8 @@ class ObjectStore:
             try:
                 self._fs.info(bucket)
             except FileNotFoundError:
-                if self._fs.protocol == "memory" or "file" in self._fs.protocol:
-                    return  # folders come with their files
+                if self._fs.protocol == "memory":
+                    return  # it has no buckets
                 raise DatasetError(
                     f"{self.url}: there is no bucket {bucket}; create it, or name another by --dataset"
                 ) from None

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Final
 
 from filelock import FileLock, Timeout
@@ -50,15 +50,15 @@ class StoredDataset:
         layers: Where the layers files are.
     """
 
-    def __init__(self, settings: Settings, store: ObjectStore, lease: Lease) -> None:
-        """Prepare to save; `open` has restored the folder."""
+    def __init__(self, settings: Settings, store: ObjectStore, lease: Lease | None, base: Commit | None) -> None:
+        """Prepare to save a folder that was brought to the commit `base`; without a lease it is only read."""
         self._store, self._lease, self._dataset = store, lease, settings.dataset
         self._folder, self._log = WorkingFolder(settings.dataset), CommitLog(store)
-        self._base = self._log.latest()
+        self._base = base
         self._saved = time.monotonic()
         # Until the store holds what a commit names and nothing else: readers may see another state, and there may be
         # objects of a killed run.
-        self._clean = lease.clean and store.read(_UNCLEAN) is None
+        self._clean = lease is None or (lease.clean and store.read(_UNCLEAN) is None)
         self.layers = UploadingLayerStore(store, settings.dataset, frozenset() if self._clean else self._lost_layers())
 
     @property
@@ -84,6 +84,8 @@ class StoredDataset:
             NetworkError: The store cannot be reached; the next run saves what this one has left.
         """
         self.layers.flush()
+        if self._lease is None:
+            return
         self._lease.check()
         self._saved = time.monotonic()
         files, base = self._folder.files(), self._base
@@ -99,7 +101,7 @@ class StoredDataset:
         if not self._log.append(commit):
             raise self._lease.overtaken()
         logger.info("saved %s as commit %d", self._store.url, commit.number)
-        self._lease.check()
+        self._check_alone()
         self._show(commit, base if was_clean else None)
         self._delete_unnamed(commit, base if was_clean else None)
         self._check_alone()
@@ -110,7 +112,8 @@ class StoredDataset:
     def end(self) -> None:
         """Give the lease back, with a note whether the store may hold what no commit names."""
         self.layers.close()
-        self._lease.end(clean=self._clean and not self.layers.take_uploaded())
+        if self._lease is not None:
+            self._lease.end(clean=self._clean and not self.layers.take_uploaded())
 
     def _lost_layers(self) -> frozenset[str]:
         """Return the layers files that the store should have and has not, where somebody has deleted them."""
@@ -119,6 +122,7 @@ class StoredDataset:
 
     def _check_alone(self) -> None:
         """Leave a note where this run was asleep after its commit and may have undone what another has saved since."""
+        assert self._lease is not None
         try:
             self._lease.check()
         except ConflictError:
@@ -179,7 +183,7 @@ def stored_dataset(
         read_only: Take no lease and save nothing.
 
     Yields:
-        The dataset; None for one in a folder, and for reading.
+        The dataset; None for one in a folder.
 
     Raises:
         ConflictError: Another run works on the dataset, or has taken it over.
@@ -193,18 +197,25 @@ def stored_dataset(
         return
     store, folder = ObjectStore(settings.dataset_url), WorkingFolder(settings.dataset)
     store.check()
+    if read_only:
+        with ExitStack() as stack:
+            with suppress(ConflictError):  # the process that is at work has restored the folder
+                stack.enter_context(_only_process(settings))
+                _restore(settings, store, progress or NullProgress(), create=create)
+            dataset = StoredDataset(settings, store, None, None)
+            try:
+                yield dataset
+            finally:
+                dataset.end()
+        return
     with _only_process(settings):
-        if read_only:
-            _restore(settings, store, progress or NullProgress(), create=create)
-            yield None
-            return
         cancel = (cancellation or CancellationToken()).cancel
         if not create and CommitLog(store).latest() is None:
             raise _no_dataset(store.url)
         lease = Lease(store, folder.owner, cancel, _LEASE_SECONDS)
         try:
-            _restore(settings, store, progress or NullProgress(), create=create)
-            dataset = StoredDataset(settings, store, lease)
+            base = _restore(settings, store, progress or NullProgress(), create=create)
+            dataset = StoredDataset(settings, store, lease, base)
         except BaseException:
             lease.end(clean=lease.clean)
             raise
@@ -240,8 +251,12 @@ def _only_process(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
-def _restore(settings: Settings, store: ObjectStore, progress: Progress, *, create: bool) -> None:
-    """Bring the working folder to the last commit, unless it has that already, with changes of its own or without."""
+def _restore(settings: Settings, store: ObjectStore, progress: Progress, *, create: bool) -> Commit | None:
+    """Bring the working folder to the last commit, unless it has that already, with changes of its own or without.
+
+    Returns:
+        The last commit; None for a dataset that has none yet.
+    """
     folder, commit = WorkingFolder(settings.dataset), CommitLog(store).latest()
     if commit is None and not create:
         raise _no_dataset(store.url)
@@ -258,6 +273,7 @@ def _restore(settings: Settings, store: ObjectStore, progress: Progress, *, crea
             if not catalog.dataset_id:
                 # From the URL, as that of a folder is from its path.
                 catalog.set_meta("dataset_id", hashlib.sha256(store.url.encode()).hexdigest()[:16])
+    return commit
 
 
 def _layers_files(catalog: Catalog) -> Generator[str, None, None]:
