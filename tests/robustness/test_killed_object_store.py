@@ -125,7 +125,8 @@ def check_killed(children: Children, objects: dict[str, bytes], cache: Path, mom
     """Kill a run at moments that are spread over its requests, on this machine, and on one that is lost then."""
     children.restore(objects, cache)
     assert children.sync()
-    expected, requests = children.objects(), len(children.store.requests)
+    requests = len(children.store.requests)
+    expected = children.objects()
     tried = range(1, requests) if moments == 0 else sorted({1 + i * (requests - 2) // moments for i in range(moments)})
     for number, moment in enumerate(tried):
         children.restore(objects, cache)
