@@ -14,6 +14,9 @@ from filtercrawl.api.range_file import READ_CHUNK_BYTES, RandomAccessFile, Span,
 
 SliceBounds = tuple[tuple[int, int], ...]
 
+# Bytes that are read for each element of a box whose elements are scattered, rather than reading each by itself.
+_SKIPPED_BYTES = 4096
+
 # Bytes of one element by dtype, with the names of torch.
 ITEMSIZE = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1,
@@ -126,8 +129,9 @@ class TensorLocation:
 
     def _gather(self, box: SliceBounds, out: NDArray[np.uint8]) -> None:
         wanted, span = math.prod(out.shape[:-1]), self.span(box)
-        if wanted == 1 or (span <= 2 * wanted and span * self.itemsize <= READ_CHUNK_BYTES):
-            raw = self.file.read(self._offset_of(box), span * self.itemsize)
+        length = span * self.itemsize
+        if wanted == 1 or length <= min(READ_CHUNK_BYTES, wanted * _SKIPPED_BYTES):
+            raw = self.file.read(self._offset_of(box), length)
             strides = (*(stride * self.itemsize for stride in self.strides), 1)
             flat = np.frombuffer(raw, np.uint8)
             out[...] = np.lib.stride_tricks.as_strided(flat, out.shape, strides, writeable=False)

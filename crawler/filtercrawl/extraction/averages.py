@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -29,6 +29,8 @@ MATCHED: Final = 0.9
 
 KeyPath = tuple[str, ...]
 Pair = tuple[StoredTensor, StoredTensor]
+# The end of a path without dots, and the shape of its tensor.
+Tail = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +77,22 @@ class Averages:
         lengths = {len(one) for one in found}
         outer = {one[:end] for one in found for end in lengths if end < len(one)}
         members: dict[KeyPath, list[StoredTensor]] = defaultdict(list)
-        raw: dict[tuple[str, tuple[int, ...]], list[tuple[KeyPath, StoredTensor]]] = defaultdict(list)
+        others: list[StoredTensor] = []
         for tensor in self._tensors:
             if marked[tensor.name] and marked[tensor.name] not in outer:
                 members[marked[tensor.name]].append(tensor)
-                continue
-            path = self._paths[tensor.name]
-            for start in range(min(len(tensor.root) + 2, len(path))):
-                raw["".join(path[start:]), tensor.shape].append((path[:start], tensor))
+            else:
+                others.append(tensor)
+        tails = {
+            tensor.name: ("".join(self._paths[tensor.name][len(root) :]), tensor.shape)
+            for root, averages in members.items()
+            for tensor in averages
+        }
+        raw = self._by_tail(others, set(tails.values()))
         for root, averages in members.items():
             partners: dict[KeyPath, list[Pair]] = defaultdict(list)
             for tensor in averages:
-                tail = "".join(self._paths[tensor.name][len(root) :])
-                for before, partner in raw.get((tail, tensor.shape), []):
+                for before, partner in raw.get(tails[tensor.name], []):
                     partners[before].append((tensor, partner))
             # Scalars do not count: trainers store the decay and the number of updates beside the averages.
             size = sum(bool(tensor.shape) for tensor in averages)
@@ -96,6 +101,21 @@ class Averages:
             proven = (pairs for before, pairs in matching if self._is_average(root, before, containers, pairs))
             if accepted := tuple(chain.from_iterable(proven)):
                 yield AverageSet(tensors=averages, pairs=accepted)
+
+    def _by_tail(
+        self, tensors: Sequence[StoredTensor], wanted: Set[Tail]
+    ) -> dict[Tail, list[tuple[KeyPath, StoredTensor]]]:
+        """Return the tensors by those ends of their paths that are wanted, each with the path before it."""
+        lengths = {len(tail) for tail, _ in wanted}
+        found: dict[Tail, list[tuple[KeyPath, StoredTensor]]] = defaultdict(list)
+        for tensor in tensors if wanted else ():
+            path = self._paths[tensor.name]
+            length = sum(map(len, path))
+            for start in range(min(len(tensor.root) + 2, len(path))):
+                if length in lengths and (tail := ("".join(path[start:]), tensor.shape)) in wanted:
+                    found[tail].append((path[:start], tensor))
+                length -= len(path[start])
+        return found
 
     def _marker(self, tensor: StoredTensor, networks: re.Pattern[str]) -> KeyPath:
         """Return the container or module of the set of averages that a tensor may belong to, empty if there is none."""

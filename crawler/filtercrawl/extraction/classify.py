@@ -9,8 +9,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from filtercrawl.api.errors import FormatError
+from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import FLOAT_DTYPES
 from filtercrawl.api.vocabulary import REASONS, KernelPolicy
@@ -52,6 +53,20 @@ class ClassifiedTensors:
         return sum(math.prod(entry.shape) for entry in self.ledger if entry.reason not in outside)
 
 
+# Layers of one checkpoint: each takes 20 kB of memory and some milliseconds. Networks have a hundredth of it.
+MAX_LAYERS: Final = 16_384
+
+
+def check_count(layers: int) -> None:
+    """Raise UnsafeFileError for a checkpoint with more layers than any network has."""
+    if layers > MAX_LAYERS:
+        raise UnsafeFileError(f"has {layers:,} tensors of the shape of kernels, at most {MAX_LAYERS:,} are supported")
+
+
+def _may_be_kernel(tensor: StoredTensor) -> bool:
+    return tensor.reason is None and 3 <= len(tensor.shape) <= 5 and tensor.dtype in FLOAT_DTYPES
+
+
 def classify_tensors(
     tensors: Iterable[StoredTensor], policy: KernelPolicy = "spatial", prefix: str = ""
 ) -> ClassifiedTensors:
@@ -68,9 +83,11 @@ def classify_tensors(
     Raises:
         FormatError: Two tensors have the same name, so that the ledger could not balance, or a reader gave a reason
             that is not in the vocabulary.
+        UnsafeFileError: There are more layers than any network has.
     """
     every = tuple(tensors)
     check_names(every)
+    check_count(sum(map(_may_be_kernel, every)))
     classifier = Classifier(every, prefix)
     layers: list[Layer] = []
     ledger: list[LedgerEntry] = []
@@ -80,6 +97,7 @@ def classify_tensors(
         if reason is None:
             reason = policy_exclusion_reason(decision.layers[0], policy)
             layers += [replace(layer, exclusion_reason=reason) for layer in decision.layers]
+            check_count(len(layers))
         if reason is not None and reason not in REASONS:
             raise FormatError(f"{tensor.name}: a reader gave the reason {reason!r}, which is not in the vocabulary")
         ledger.append(

@@ -41,10 +41,11 @@ class Limit(NamedTuple):
 
 
 LIMITS: Final = {
-    "steps": Limit(2_000_000, 1, 10_000_000, "steps of parsing"),
+    "steps": Limit(2_000_000, 1 / 2, 20_000_000, "steps of parsing"),
     "memory": Limit(32 * MIB, 16, 256 * MIB, "bytes of objects in its pickles"),
     "inflated": Limit(256 * MIB, 16, None, "bytes of decompressed data"),
     "tensors": Limit(16_384, 1 / 32, 262_144, "tensors"),
+    "kernels": Limit(16_384, 0, None, "convolutions"),
     "text": Limit(4 * MIB, 1, 32 * MIB, "characters of names"),
 }
 
@@ -66,6 +67,7 @@ class Budget:
     """The budget of one checkpoint.
 
     Attributes:
+        file: The main file of the checkpoint.
         steps: Steps that are left; a step is an opcode of a pickle, a field, or a value that is looked at.
         memory: Bytes that are left for the objects of pickles.
         lock: Held while a file that keeps decompressed bytes is read.
@@ -73,13 +75,14 @@ class Budget:
 
     def __init__(self, file: RandomAccessFile, scale: int = 1) -> None:
         """Make the budget of the checkpoint whose main file is `file`; `scale` multiplies all limits."""
-        self._file = file
+        self.file = file
         self._scale = scale
         self.lock = threading.RLock()
         self.steps = self._limit("steps")
         self.memory = self._limit("memory")
         self._inflated = self._limit("inflated")
         self._tensors = self._limit("tensors")
+        self._kernels = self._limit("kernels")
         self._text = self._limit("text")
         self._held: dict[int, tuple[Holder, int]] = {}
         self._held_bytes = 0
@@ -106,7 +109,7 @@ class Budget:
         """Charge a tensor whose name has `length` characters; raises UnsafeFileError."""
         if length > MAX_NAME_LENGTH:
             raise UnsafeFileError(
-                f"{self._file.name}: the name of a tensor has {length:,} characters, at most {MAX_NAME_LENGTH:,} are "
+                f"{self.file.name}: the name of a tensor has {length:,} characters, at most {MAX_NAME_LENGTH:,} are "
                 "supported"
             )
         self._tensors -= 1
@@ -115,6 +118,12 @@ class Budget:
         self._text -= length
         if self._text < 0:
             raise self.exceeded("text")
+
+    def add_convolution(self) -> None:
+        """Charge a node of a graph that convolves; raises UnsafeFileError."""
+        self._kernels -= 1
+        if self._kernels < 0:
+            raise self.exceeded("kernels")
 
     def hold(self, holder: Holder) -> None:
         """Note that a file with decompressed bytes is read; those not read for longest drop theirs."""
@@ -135,9 +144,9 @@ class Budget:
     def exceeded(self, name: str) -> UnsafeFileError:
         """Return the error for a limit of `LIMITS` that is exceeded."""
         return UnsafeFileError(
-            f"{self._file.name}: has more than {self._limit(name):,} {LIMITS[name].meaning}, the limit of a file of "
-            f"{self._file.size:,} bytes; reading stopped"
+            f"{self.file.name}: has more than {self._limit(name):,} {LIMITS[name].meaning}, the limit of a file of "
+            f"{self.file.size:,} bytes; reading stopped"
         )
 
     def _limit(self, name: str) -> int:
-        return self._scale * LIMITS[name].of(self._file.size)
+        return self._scale * LIMITS[name].of(self.file.size)

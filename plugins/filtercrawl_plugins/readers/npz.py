@@ -26,6 +26,8 @@ from filtercrawl_plugins.readers.arrays.objax_names import NAMES, objax_arrays
 MAGIC: Final = b"\x93NUMPY"
 # Characters of an array header that NumPy itself accepts by default.
 MAX_HEADER_BYTES: Final = 10_000
+# Steps of reading the header of an array.
+ARRAY_COST: Final = 100
 # Bytes of the first read of an array: a header has 128 bytes unless the shape is very long.
 HEAD_BYTES: Final = 256
 # torch dtypes by NumPy's type string, little-endian.
@@ -65,6 +67,9 @@ class NpzReader:
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the arrays in the order of the archive, kernels arranged as in torch; raises CheckpointError."""
         archive = ZipArchive(files.main, Budget(files.main))
+        for name in archive.entries:
+            archive.budget.add_tensor(len(name))
+            archive.budget.spend(ARRAY_COST)
         arrays = {name.removesuffix(".npy"): archive.open(name) for name in archive.entries}
         prefetch(Span(file, 0, min(HEAD_BYTES, file.size)) for file in arrays.values())
         separator = path_separator(arrays)
@@ -88,24 +93,24 @@ def read_array(name: str, file: RandomAccessFile, separator: str = "/") -> Store
     """
     head = file.read(0, min(HEAD_BYTES, file.size))
     if not head.startswith(MAGIC) or len(head) < 12 or head[6] not in (1, 2, 3):
-        raise FormatError(f"{file.name}: {name!r} is not a NumPy array")
+        raise FormatError(f"{file.name}: {name[:80]!r} is not a NumPy array")
     # Magic (6 bytes), version (2), length of the header (2 in version 1, else 4), header, elements.
     start = 8 + (2 if head[6] == 1 else 4)
     length = int.from_bytes(head[8:start], "little")
     end = start + length
     if length > MAX_HEADER_BYTES or end > file.size:
         raise FormatError(
-            f"{file.name}: the header of {name!r} claims {length} bytes, more than is possible or supported"
+            f"{file.name}: the header of {name[:80]!r} claims {length} bytes, more than is possible or supported"
         )
     if end > len(head):
         head += file.read(len(head), end - len(head))
-    descr, fortran_order, shape = parse_header(head[start:end], f"{file.name}: {name!r}")
+    descr, fortran_order, shape = parse_header(head[start:end], f"{file.name}: {name[:80]!r}")
     dtype = DTYPES.get(descr.replace(">", "<", 1))
     location = None
     if dtype is not None:
         if math.prod(shape) * ITEMSIZE[dtype] != file.size - end:
             raise FormatError(
-                f"{file.name}: {name!r} has {file.size - end} bytes, which do not fit {dtype} {list(shape)}"
+                f"{file.name}: {name[:80]!r} has {file.size - end} bytes, which do not fit {dtype} {list(shape)}"
             )
         strides = tuple(reversed(row_major(shape[::-1]))) if fortran_order else ()
         location = TensorLocation(file=file, offset=end, dtype=dtype, shape=shape, strides=strides)
@@ -139,10 +144,12 @@ def parse_header(header: bytes, array: str) -> tuple[str, bool, tuple[int, ...]]
         descr, fortran_order, shape = fields["descr"], fields["fortran_order"], fields["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise FormatError(f"{array}: the header cannot be parsed") from error
+    if not isinstance(descr, str | list):
+        raise FormatError(f"{array}: the header has an invalid type")
     valid = isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 1 << 62 for size in shape)
     if not valid or len(shape) > 32 or not isinstance(fortran_order, bool):
         raise FormatError(f"{array}: the header has an invalid shape")
-    return RECORD if isinstance(descr, list) else str(descr)[:80], fortran_order, shape
+    return RECORD if isinstance(descr, list) else descr[:80], fortran_order, shape
 
 
 @hookimpl

@@ -17,6 +17,8 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
+from filtercrawl_plugins.formats.budget import Budget
+from filtercrawl_plugins.formats.json_text import parse_json
 from filtercrawl_plugins.readers.arrays.axis_order import Framework, arrange_arrays
 from filtercrawl_plugins.readers.training_state import stated_progress
 
@@ -24,6 +26,7 @@ from filtercrawl_plugins.readers.training_state import stated_progress
 MAX_HEADER_BYTES = 100_000_000
 # Digits of an integer below 2**63, and characters of an object that may state how far training was.
 MAX_DIGITS = 19
+MAX_RANK = 64
 MAX_JSON_LENGTH = 65_536
 
 # torch dtypes by the names of the format.
@@ -76,13 +79,16 @@ class SafetensorsReader:
 
 def stored_tensors(file: RandomAccessFile, data_start: int, header: dict[str, Any]) -> Iterator[StoredTensor]:
     """Yield the tensors of a header, their axes in the order of the file; raises FormatError."""
+    budget = Budget(file)
+    for name in header:
+        budget.add_tensor(len(name))
     entries = [(name, *check_entry(file, name, entry)) for name, entry in header.items() if name != "__metadata__"]
     entries.sort(key=lambda entry: entry[3:])
     previous_end = 0
     for name, stored_dtype, shape, begin, end in entries:
         if begin != previous_end:
             raise FormatError(
-                f"{file.name}: {name!r} starts at byte {begin}, the tensor before it ends at {previous_end}"
+                f"{file.name}: {name[:80]!r} starts at byte {begin}, the tensor before it ends at {previous_end}"
             )
         previous_end = end
         dtype = DTYPES.get(stored_dtype)
@@ -90,7 +96,8 @@ def stored_tensors(file: RandomAccessFile, data_start: int, header: dict[str, An
         if dtype:
             if end - begin != math.prod(shape) * ITEMSIZE[dtype]:
                 raise FormatError(
-                    f"{file.name}: {name!r} has {end - begin} bytes, which do not fit {stored_dtype} {list(shape)}"
+                    f"{file.name}: {name[:80]!r} has {end - begin} bytes, which do not fit {stored_dtype[:40]} "
+                    f"{list(shape)}"
                 )
             location = TensorLocation(file=file, offset=data_start + begin, dtype=dtype, shape=shape)
         yield StoredTensor(
@@ -135,10 +142,7 @@ def read_header(file: RandomAccessFile) -> tuple[int, dict[str, Any]]:
     length = int.from_bytes(file.read(0, 8), "little")
     if length > file.size - 8:
         raise TruncatedError(f"{file.name}: its header claims {length} bytes, the file has {file.size}; fetch it again")
-    try:
-        header = json.loads(file.read(8, length), object_pairs_hook=_reject_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{file.name}: the safetensors header is not valid JSON ({error})") from error
+    header = parse_json(file.read(8, length), f"{file.name}: the safetensors header", _reject_duplicates)
     return 8 + length, header
 
 
@@ -167,11 +171,13 @@ def check_entry(file: RandomAccessFile, name: str, entry: object) -> tuple[str, 
         dtype, shape, offsets = entry.get("dtype"), _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
         if isinstance(dtype, str) and shape is not None and offsets and len(offsets) == 2 and offsets[0] <= offsets[1]:
             return dtype, shape, offsets[0], offsets[1]
-    raise FormatError(f"{file.name}: the entry of {name!r} has no valid dtype, shape or data_offsets")
+    raise FormatError(f"{file.name}: the entry of {name[:80]!r} has no valid dtype, shape or data_offsets")
 
 
 def _sizes(value: object) -> tuple[int, ...] | None:
-    if not isinstance(value, list) or not all(type(item) is int and item >= 0 for item in value):
+    if not isinstance(value, list) or len(value) > MAX_RANK:
+        return None
+    if not all(type(item) is int and 0 <= item < 1 << 63 for item in value):
         return None
     return tuple(value)
 

@@ -5,7 +5,6 @@ Format: `save_torch_state_dict` of huggingface_hub, `model.safetensors.index.jso
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -14,6 +13,7 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
 from filtercrawl.api.reader import Files, Reader
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl_plugins.formats.json_text import parse_json
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024
 # Bytes prefetched of each shard: most headers are not longer.
@@ -66,10 +66,7 @@ class ShardedReader:
 
 def read_weight_map(file: RandomAccessFile) -> dict[str, str]:
     """Return the `weight_map` of an index: tensor name -> path of its shard; raises FormatError."""
-    try:
-        index = json.loads(file.read(0, file.size))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{file.name}: the index is not valid JSON ({error})") from error
+    index = parse_json(file.read(0, file.size), f"{file.name}: the index")
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not all(isinstance(shard, str) and shard for shard in weight_map.values()):
         raise FormatError(f"{file.name}: weight_map is not a mapping from tensor names to file names")

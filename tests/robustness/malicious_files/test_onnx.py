@@ -14,9 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from filtercrawl.api.errors import CheckpointError, FormatError, TruncatedError, UnsupportedError
+from filtercrawl.api.errors import CheckpointError, FormatError, TruncatedError, UnsafeFileError, UnsupportedError
 from filtercrawl.api.local_file import LocalFile
 from filtercrawl.api.range_file import MemoryFile
+from filtercrawl_plugins.formats.budget import LIMITS, Limit
 from support.onnx_models import READER, MemoryFiles, branch, model, node, random_array, read, stored_bytes, tensor
 
 
@@ -199,21 +200,21 @@ def test_claims_of_petabytes_take_no_memory() -> None:
 
 
 def test_a_graph_beyond_all_measure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filtercrawl_plugins.formats.protobuf.wire.FIELD_BUDGET", 10_000)
+    monkeypatch.setitem(LIMITS, "steps", Limit(10_000, 0, None, "steps of parsing"))
     tiny_nodes = b"\x0a\x00" * 5_000
     tiny_inputs = delimited(1, b"\x0a\x00" * 20_000)
     text = delimited(1, delimited(1, b"n" * 4000) * 50)
-    numbers = delimited(1, delimited(5, delimited(8, b"\x01" * 20_000)))
+    numbers = delimited(1, delimited(5, delimited(8, b"\x01" * 100_000)))
     for graph in (tiny_nodes, tiny_inputs, text, numbers):
-        with pytest.raises(UnsupportedError, match="more nodes and attributes"):
+        with pytest.raises(UnsafeFileError, match="more than 10,000 steps of parsing"):
             list(READER.tensors(MemoryFiles(b"\x08\x08" + delimited(7, graph))))
 
 
 def test_names_that_nesting_multiplies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filtercrawl_plugins.readers.onnx.graph.tensor_names.MAX_NAME_CHARACTERS", 10_000)
+    monkeypatch.setitem(LIMITS, "text", Limit(10_000, 0, None, "characters of names"))
     inner = branch([], [tensor(f"t{i}", random_array(1)) for i in range(20)])
     built = model([node("If", ["c"], "y", "n" * 1000, then_branch=inner)])
-    with pytest.raises(UnsupportedError, match="names of its tensors"):
+    with pytest.raises(UnsafeFileError, match="characters of names"):
         read(built)
 
 

@@ -3,7 +3,7 @@
 Specification: https://protobuf.dev/programming-guides/encoding/.
 """
 
-from filtercrawl_plugins.formats.protobuf.varint import decode_varints
+from filtercrawl_plugins.formats.protobuf.varint import count_varints, decode_varints
 from filtercrawl_plugins.formats.protobuf.wire import ByteRange, Field, WireReader
 
-__all__ = ["ByteRange", "Field", "WireReader", "decode_varints"]
+__all__ = ["ByteRange", "Field", "WireReader", "count_varints", "decode_varints"]

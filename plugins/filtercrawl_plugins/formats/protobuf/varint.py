@@ -49,6 +49,15 @@ def decode_varints(file: RandomAccessFile, span: ByteRange, out: NDArray[np.gene
     return count
 
 
+def count_varints(file: RandomAccessFile, span: ByteRange) -> int:
+    """Return the number of varints of a packed field."""
+    count = 0
+    for position in range(span.start, span.end, CHUNK_BYTES):
+        data = np.frombuffer(file.read(position, min(CHUNK_BYTES, span.end - position)), np.uint8)
+        count += int(np.count_nonzero(data < 0x80))
+    return count
+
+
 def _decode(data: NDArray[np.uint8], ends: NDArray[np.intp]) -> NDArray[np.uint64] | None:
     """Decode the varints that end before the offsets `ends`; None if one has more than ten bytes."""
     starts = np.concatenate([[0], ends[:-1]])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final, NamedTuple
 
-from filtercrawl.api.errors import FormatError, TruncatedError, UnsupportedError
+from filtercrawl.api.errors import FormatError, TruncatedError
 from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl_plugins.formats.budget import Budget
 
 # Wire types, by their names in the specification; groups (3, 4) are deprecated and rejected.
 VARINT: Final = 0
@@ -19,10 +20,11 @@ _WIDTH: Final = {I64: 8, I32: 4}
 MIN_READ_BYTES: Final = 4096
 MAX_READ_BYTES: Final = 256 * 1024
 
-# Budget of one walk: a field costs 1, a message that becomes an object `MESSAGE_COST`. A graph of 100,000 nodes takes
-# half of it. Without a limit, one gigabyte of two-byte nodes would take a hundred gigabytes of memory.
-FIELD_BUDGET: Final = 10_000_000
-MESSAGE_COST: Final = 8
+# Steps of a field, of one that nothing is known of, and of a message that becomes an object. Without a limit, one
+# gigabyte of two-byte nodes would take a hundred gigabytes of memory.
+FIELD_COST: Final = 4
+UNKNOWN_COST: Final = 8
+MESSAGE_COST: Final = 32
 MAX_TEXT_BYTES: Final = 4096
 
 
@@ -45,30 +47,44 @@ class Field(NamedTuple):
 
 
 class WireReader:
-    """Reads protobuf messages from a file through one buffer, within a budget of fields."""
+    """Reads protobuf messages from a file through one buffer, within a budget.
 
-    def __init__(self, file: RandomAccessFile, stop: int | None = None) -> None:
+    Attributes:
+        file: The file.
+        charge: Charges steps to the budget of the checkpoint; raises UnsafeFileError if none are left.
+    """
+
+    def __init__(self, file: RandomAccessFile, budget: Budget, stop: int | None = None) -> None:
         """Read `file` up to the offset `stop`, by default to its end."""
         self.file = file
+        self.charge = budget.spend
+        self._budget = budget
         self._stop = file.size if stop is None else stop
         self._buffer = b""
         self._start = 0
         self._read_bytes = MIN_READ_BYTES
-        self._remaining_budget = FIELD_BUDGET
 
-    def fields(self, start: int, end: int) -> Iterator[Field]:
+    def fields(  # noqa: C901 - most of the time of parsing is spent here, and calls take longer
+        self, start: int, end: int, known: Container[int] | None = None
+    ) -> Iterator[Field]:
         """Yield the fields of the message at bytes [start, end).
+
+        Args:
+            start: Offset of the message.
+            end: Offset of the byte after it.
+            known: Numbers of the fields to yield; None for all.
 
         Raises:
             TruncatedError: A field exceeds the file.
             FormatError: A field exceeds its message, or the bytes are not valid protobuf.
-            UnsupportedError: The budget of fields is exhausted.
+            UnsafeFileError: The budget is exhausted.
         """
         position = start
+        budget = self._budget
         while position < end:
-            self._remaining_budget -= 1
-            if self._remaining_budget < 0:
-                self.charge(0)
+            budget.steps -= FIELD_COST
+            if budget.steps < 0:
+                raise budget.exceeded("steps")
             first = position - self._start
             # Most tags and most lengths are one byte that is in the buffer; most of the time is spent here.
             if 0 <= first < len(self._buffer) and (tag := self._buffer[first]) < 0x80:
@@ -78,24 +94,24 @@ class WireReader:
             number, wire_type = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
                 raise self._format_error(position, f"field number {number}")
+            is_known = known is None or number in known
+            if not is_known:
+                self.charge(UNKNOWN_COST)
+            value = 0
             if wire_type == VARINT:
                 value, position = self._varint(payload, end)
-                yield Field(number, wire_type, value, payload, position)
-                continue
-            if wire_type == LEN:
-                first = payload - self._start
-                if 0 <= first < len(self._buffer) and payload < end and (length := self._buffer[first]) < 0x80:
-                    payload += 1
-                else:
-                    length, payload = self._varint(payload, end)
-            elif wire_type in _WIDTH:
-                length = _WIDTH[wire_type]
             else:
-                raise self._format_error(position, f"wire type {wire_type}")
-            position = payload + length
-            if position > end:
-                raise self._overrun_error(payload, position, end)
-            yield Field(number, wire_type, 0, payload, position)
+                if wire_type == LEN:
+                    length, payload = self._varint(payload, end)
+                elif wire_type in _WIDTH:
+                    length = _WIDTH[wire_type]
+                else:
+                    raise self._format_error(position, f"wire type {wire_type}")
+                position = payload + length
+                if position > end:
+                    raise self._overrun_error(payload, position, end)
+            if is_known:
+                yield Field(number, wire_type, value, payload, position)
 
     def read_integers(self, field: Field) -> Iterator[int]:
         """Yield the signed 64-bit integers of a field: the value of a VARINT, or all of a packed field."""
@@ -129,18 +145,6 @@ class WireReader:
         if field.end - field.start > MAX_TEXT_BYTES:
             raise self._format_error(field.start, f"a name of {field.end - field.start} bytes")
         return self.read_payload(field).decode("utf-8", "backslashreplace")
-
-    def charge(self, cost: int) -> None:
-        """Deduct from the budget of this reader.
-
-        Raises:
-            UnsupportedError: The budget is exhausted.
-        """
-        self._remaining_budget -= cost
-        if self._remaining_budget < 0:
-            raise UnsupportedError(
-                f"{self.file.name}: its graph has more nodes and attributes than the supported maximum"
-            )
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """Read a varint: seven bits per byte, least significant first, the high bit set on all but the last byte.

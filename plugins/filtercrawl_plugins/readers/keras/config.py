@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl_plugins.formats.json_text import parse_json
 
 MAX_LAYERS: Final = 100_000
 # Settings of a layer or model that hold other layers.
@@ -75,10 +75,8 @@ def parse_config(text: str | bytes, file: str) -> ModelConfig:
     Raises:
         FormatError: The text is no description of a Keras model.
     """
-    try:
-        top = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{file}: the configuration of the Keras model is not valid JSON ({error})") from error
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    top = parse_json(data, f"{file}: the configuration of the Keras model")
     if not isinstance(top, dict) or not isinstance(top.get("class_name"), str):
         raise FormatError(f"{file}: the configuration describes no Keras model; it has no class_name")
     by_name: dict[str, LayerConfig] = {}

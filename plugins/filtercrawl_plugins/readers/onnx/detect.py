@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
-from filtercrawl.api.errors import FormatError, TruncatedError, UnsupportedError
+from filtercrawl.api.errors import FormatError, TruncatedError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.protobuf.wire import Field, WireReader
 from filtercrawl_plugins.readers.onnx.graph import fields
 
@@ -37,7 +38,7 @@ def looks_like_onnx(file: RandomAccessFile) -> bool:
 
     A truncated file is recognized as well once its graph has begun, so that reading it reports the truncation.
     """
-    wire = WireReader(file)
+    wire = WireReader(file, Budget(file))
     has_version = False
     try:
         for n, field in enumerate(wire.fields(0, _NO_END)):
@@ -49,7 +50,7 @@ def looks_like_onnx(file: RandomAccessFile) -> bool:
                 has_version = 0 < field.value <= _MAX_IR_VERSION
                 if not has_version:
                     return False
-    except (FormatError, UnsupportedError):
+    except (FormatError, UnsafeFileError):
         return False
     return False
 

@@ -13,6 +13,7 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.lazy_tensor import Stored
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model
 from filtercrawl_plugins.readers.onnx.graph.tensor_names import NamedTensor, name_tensors
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
@@ -32,14 +33,15 @@ MAX_COMPUTED_EXTRA: Final = 1 << 28
 
 def model_tensors(files: Files) -> Iterator[StoredTensor]:
     """Yield every tensor in the order of the file; raises CheckpointError."""
-    model = read_model(files.main)
-    storage = TensorStorage(files)
+    budget = Budget(files.main)
+    model = read_model(files.main, budget)
+    storage = TensorStorage(files, budget)
     resolver = WeightResolver(ConstantFolder(storage))
-    uses = collect_uses(model, resolver, files.main.name)
-    depths = compute_depths(model, resolver, files.main.name)
-    named_tensors = name_tensors(model, files.main.name)
+    named_tensors = name_tensors(model, budget)
+    uses = collect_uses(model, resolver, budget)
+    depths = compute_depths(model, resolver, budget)
     _check_computed(uses, named_tensors, files.main)
-    norms = NormFinder.of_model(model, named_tensors, files.main.name)
+    norms = NormFinder.of_model(model, named_tensors, budget)
     for named in named_tensors:
         stored = _to_stored_tensor(named, _Usage(uses=uses, depths=depths, norms=norms), storage, files.main)
         yield replace(stored, eps=norms.eps.get(named.tensor.message.start))

@@ -20,7 +20,7 @@ MAX_RANK: Final = 64
 # Chunks of one tensor, at most: every read of a part of it looks at all of them.
 MAX_CHUNKS: Final = 4096
 # Steps of reading the attributes of a chunk or a place.
-CHUNK_COST: Final = 32
+CHUNK_COST: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)

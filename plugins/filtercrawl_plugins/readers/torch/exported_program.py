@@ -8,7 +8,6 @@ of `torch.save`, `data/weights/NAME.pt`, and before 2.8 `serialized_state_dict.p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -20,6 +19,7 @@ from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import FLOAT_DTYPES, ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.budget import Budget
+from filtercrawl_plugins.formats.json_text import parse_json
 from filtercrawl_plugins.formats.zip import ZipArchive, read_directory
 from filtercrawl_plugins.readers.torch.distributed_chunks import load_archive
 from filtercrawl_plugins.readers.torch.exported_graph import WeightUses, weight_uses
@@ -170,10 +170,7 @@ def _named_below(tensor: StoredTensor, model: str) -> StoredTensor:
 def _read_json(archive: ZipArchive, name: str) -> Any:
     entry = archive.entries.get(name)
     limit = MAX_INFLATED_JSON_BYTES if entry is not None and entry.is_deflated else MAX_JSON_BYTES
-    try:
-        return json.loads(archive.read(name, limit))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{archive.file.name}: {name} is not valid JSON ({error})") from error
+    return parse_json(archive.read(name, limit), f"{archive.file.name}: {name[:80]}")
 
 
 def _integers(values: object) -> tuple[int, ...] | None:

@@ -8,10 +8,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from filtercrawl.api.convolution import Convolution
-from filtercrawl.api.errors import FormatError, UnsupportedError
+from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.reader import Reader
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.readers import onnx as plugin
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model, read_tensors
 from filtercrawl_plugins.readers.onnx.graph.tensor_names import name_tensors
@@ -353,7 +354,7 @@ def test_functions_that_unfold_without_end_are_refused() -> None:
     ]
     loop = helper.make_function("m", "f0", ["a"], ["out"], [node("f0", ["a"], "out", domain="m")], imports)
     for set_of_them in (functions, [loop]):
-        with pytest.raises(UnsupportedError, match="expand to more than"):
+        with pytest.raises(UnsafeFileError, match=r"steps of parsing|call each other more than 64 levels deep"):
             read(model([node("f0", ["x"], "y", domain="m")], [], set_of_them))
 
 
@@ -380,7 +381,7 @@ def test_tensors_are_found_wherever_a_message_may_hold_one() -> None:
     built = model([choice], [tensor("w", random_array(4, 1, 3, 3))], functions=[function])
     built.training_info.add().algorithm.initializer.append(tensor("momentum", random_array(5)))
     file = MemoryFile(built.SerializeToString())
-    everything = [named.tensor for named in name_tensors(read_model(file), file.name)]
+    everything = [named.tensor for named in name_tensors(read_model(file, Budget(file)), Budget(file))]
     dense = [found for found in everything if isinstance(found, OnnxTensor)]
     assert {found.name for found in dense} == {"constant", "nested", "default", "w", "momentum"}
     assert list(read_tensors(file)) == dense
@@ -419,7 +420,7 @@ def test_the_file_is_told_once_how_many_weights_follow_the_nodes() -> None:
     names = ["first", "w", "deep", "b", "s", "m", "v", "q", "l"]
     built = model(nodes, [tensor(name, random_array(2, 2, 3, 3)) for name in names])
     file = Jumped(built.SerializeToString())
-    read_model(file)
+    read_model(file, Budget(file))
     # first, w, deep, q and l; w has 9 numbers a pair of channels, q and l are taken for four times as many pairs.
     assert file.told == [(5, 9 / (9 + 2 * 4))]
 
@@ -433,7 +434,7 @@ def test_what_the_file_is_told_is_a_share_whatever_a_node_says_of_its_kernels(sh
     ]
     built = model(nodes, [tensor(name, random_array(2, 2, 3, 3)) for name in ("first", "w", "l")])
     file = Jumped(built.SerializeToString())
-    read_model(file)
+    read_model(file, Budget(file))
     ((number, share),) = file.told
     assert number == 3
     assert 0 <= share <= 1

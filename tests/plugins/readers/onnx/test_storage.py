@@ -304,5 +304,5 @@ def test_a_shape_that_does_not_fit_its_numbers_is_refused(message: TensorProto) 
 
 def test_varints_are_counted_when_they_are_read() -> None:
     stored = read(model([], [TensorProto(name="t", data_type=3, dims=[3], int32_data=[-1])]))["t"]
-    with pytest.raises(CheckpointError, match="stores 1 numbers, its shape has 3"):
+    with pytest.raises(CheckpointError, match="has the shape 3 but stores 1 numbers"):
         stored_bytes(stored)

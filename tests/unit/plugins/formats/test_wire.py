@@ -6,14 +6,16 @@ import struct
 
 import pytest
 
-from filtercrawl.api.errors import FormatError, TruncatedError, UnsupportedError
+from filtercrawl.api.errors import FormatError, TruncatedError, UnsafeFileError
 from filtercrawl.api.range_file import MemoryFile
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.protobuf import WireReader, wire
 from support.recording_file import WantedFile
 
 
 def reader(data: bytes) -> WireReader:
-    return WireReader(MemoryFile(data, "model.onnx"))
+    file = MemoryFile(data, "model.onnx")
+    return WireReader(file, Budget(file))
 
 
 def test_all_wire_types() -> None:
@@ -43,7 +45,7 @@ def test_long_fields_are_skipped_without_being_read() -> None:
     long = 1 << 20
     data = b"\x0a\x80\x80\x40" + bytes(long) + b"\x10\x07"
     file = WantedFile(data)
-    fields = list(WireReader(file).fields(0, len(data)))
+    fields = list(WireReader(file, Budget(file)).fields(0, len(data)))
     assert [(field.number, field.value) for field in fields] == [(1, 0), (2, 7)]
     assert sum(stop - start for start, stop in file.reads) < 3 * wire.MIN_READ_BYTES
 
@@ -73,10 +75,14 @@ def test_a_field_that_exceeds_the_file(data: bytes) -> None:
         list(reader(data).fields(0, 100))
 
 
-def test_the_budget_of_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "FIELD_BUDGET", 3)
-    with pytest.raises(UnsupportedError):
-        list(reader(b"\x08\x01" * 4).fields(0, 8))
+def test_fields_are_paid_for() -> None:
+    file = MemoryFile(b"\x08\x01" * 4 + b"\x10\x01", "model.onnx")
+    budget = Budget(file)
+    budget.steps = 5 * wire.FIELD_COST + wire.UNKNOWN_COST
+    assert [field.number for field in WireReader(file, budget).fields(0, 10, {1})] == [1] * 4
+    assert budget.steps == 0
+    with pytest.raises(UnsafeFileError, match="steps of parsing"):
+        next(WireReader(file, budget).fields(0, 10))
 
 
 def test_signed() -> None:

@@ -49,11 +49,8 @@ def known_fields(wire: WireReader, start: int, end: int, layout: Layout) -> Iter
     Raises:
         FormatError: A field has a wire type that its layout does not allow.
     """
-    for field in wire.fields(start, end):
-        wire_types = layout.get(field.number)
-        if wire_types is None:
-            continue
-        if field.wire_type not in wire_types:
+    for field in wire.fields(start, end, layout):
+        if field.wire_type not in layout[field.number]:
             detail = f"field {field.number} at byte {field.start} has wire type {field.wire_type}"
             raise FormatError(f"{wire.file.name}: {detail}, which is not valid in ONNX; fetch it again")
         yield field

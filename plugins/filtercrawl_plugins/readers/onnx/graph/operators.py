@@ -107,6 +107,8 @@ _LONG_ROLES: Final = frozenset({"linear", "recurrent"})
 _LONG_FIRST_INPUT: Final = frozenset({"Gather", "DequantizeLinear"})
 # Elements of a matrix per pair of channels, for comparison with the taps of a kernel: bottlenecks and MLPs widen by 4.
 _MATRIX_ELEMENTS: Final = 4
+# Spatial axes of a convolution.
+_MAX_AXES: Final = 3
 
 
 class UpcomingWeights(NamedTuple):
@@ -156,7 +158,7 @@ def _taps(node: Node) -> int:
         return 1
     if "group" in node.attributes and node.attributes["group"].i > 1:
         return 0
-    sizes = node.attributes["kernel_shape"].ints
+    sizes = node.attributes["kernel_shape"].ints[:_MAX_AXES].tolist()
     return math.prod(sizes) if all(size > 0 for size in sizes) else 1
 
 

@@ -5,16 +5,18 @@ Field numbers are those of onnx.proto.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, hint_seeks
-from filtercrawl_plugins.formats.protobuf.wire import LEN, MESSAGE_COST, ByteRange, Field, WireReader
+from filtercrawl_plugins.formats.budget import Budget
+from filtercrawl_plugins.formats.protobuf.wire import LEN, MESSAGE_COST, ByteRange, Field, WireReader, signed
 from filtercrawl_plugins.readers.onnx.graph import fields
 from filtercrawl_plugins.readers.onnx.graph.fields import Layout, known_fields
-from filtercrawl_plugins.readers.onnx.graph.operators import upcoming_weights
+from filtercrawl_plugins.readers.onnx.graph.integers import IntegerParts
+from filtercrawl_plugins.readers.onnx.graph.operators import CONVOLUTIONS, upcoming_weights
 from filtercrawl_plugins.readers.onnx.graph.tensor_proto import read_sparse, read_tensor
 from filtercrawl_plugins.readers.onnx.graph.types import (
     Attribute,
@@ -30,6 +32,11 @@ from filtercrawl_plugins.readers.onnx.graph.types import (
 MAX_GRAPH_DEPTH: Final = 32
 # Longer string attributes are binary data for an accelerator and are not needed.
 MAX_STRING_BYTES: Final = 1024
+
+# Readers of the fields of an attribute that are tensors.
+_TENSOR_READERS: Final[Mapping[int, Callable[[WireReader, Field], OnnxTensor | SparseTensor]]] = {
+    5: read_tensor, 10: read_tensor, 22: read_sparse, 23: read_sparse,
+}  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -49,9 +56,9 @@ _TRAINING_PARTS: Final = _Parts({1: _GRAPH_PARTS, 2: _GRAPH_PARTS})
 _MODEL_PARTS: Final = _Parts({7: _GRAPH_PARTS, 20: _TRAINING_PARTS, 25: _FUNCTION_PARTS})
 
 
-def read_model(file: RandomAccessFile) -> Model:
+def read_model(file: RandomAccessFile, budget: Budget) -> Model:
     """Read the structure of an ONNX file; raises CheckpointError if it is damaged or too large."""
-    return _Parser(file).model()
+    return _Parser(file, budget).model()
 
 
 def read_tensors(file: RandomAccessFile) -> Iterator[OnnxTensor]:
@@ -59,7 +66,7 @@ def read_tensors(file: RandomAccessFile) -> Iterator[OnnxTensor]:
 
     Takes half the time of `read_model`. Raises CheckpointError as far as it comes upon damage.
     """
-    wire = WireReader(file)
+    wire = WireReader(file, Budget(file))
     whole = Field(number=0, wire_type=LEN, value=0, start=0, end=file.size)
     return _tensors_below(wire, whole, _MODEL_PARTS, 0)
 
@@ -70,6 +77,7 @@ def _tensors_below(wire: WireReader, message: Field, parts: _Parts, n_graphs: in
     for f in wire.fields(message.start, message.end):
         inner = parts.inner.get(f.number)
         if inner is None or f.wire_type != LEN:
+            wire.charge(1)
             continue
         if inner is _TENSOR:
             yield read_tensor(wire, f)
@@ -80,8 +88,9 @@ def _tensors_below(wire: WireReader, message: Field, parts: _Parts, n_graphs: in
 class _Parser:
     """Reads one file; a method per message."""
 
-    def __init__(self, file: RandomAccessFile) -> None:
-        self._wire = WireReader(file)
+    def __init__(self, file: RandomAccessFile, budget: Budget) -> None:
+        self._wire = WireReader(file, budget)
+        self._budget = budget
         self._depth = 0
 
     def model(self) -> Model:
@@ -172,9 +181,12 @@ class _Parser:
                         f"a node at byte {field.start} has two attributes {attribute.name[:80]!r}; fetch it again"
                     )
                 attributes[attribute.name] = attribute
+        domain = _domain(text[7])
+        if (domain, text[4]) in CONVOLUTIONS:
+            self._budget.add_convolution()
         return Node(
             op_type=text[4],
-            domain=_domain(text[7]),
+            domain=domain,
             overload=text[8],
             name=text[3],
             inputs=tuple(values[1]),
@@ -186,7 +198,7 @@ class _Parser:
         self._wire.charge(MESSAGE_COST)
         text = {1: "", 21: ""}
         floats: dict[int, list[bytes]] = {2: [], 7: []}
-        ints: dict[int, list[int]] = {3: [], 8: []}
+        integer, ints = 0, IntegerParts(self._wire)
         strings: dict[int, list[bytes]] = {4: [], 9: []}
         tensors: list[OnnxTensor | SparseTensor] = []
         graphs: list[Graph] = []
@@ -195,14 +207,14 @@ class _Parser:
                 text[f.number] = self._wire.read_text(f)
             elif f.number in floats:
                 floats[f.number].append(self._wire.read_payload(f))
-            elif f.number in ints:
-                ints[f.number].extend(self._wire.read_integers(f))
+            elif f.number == 3:
+                integer = signed(f.value)
+            elif f.number == 8:
+                ints.add(f)
             elif f.number in strings:
                 strings[f.number].append(self._wire.read_payload(f) if f.end - f.start <= MAX_STRING_BYTES else b"")
-            elif f.number in (5, 10):
-                tensors.append(read_tensor(self._wire, f))
-            elif f.number in (22, 23):
-                tensors.append(read_sparse(self._wire, f))
+            elif f.number in _TENSOR_READERS:
+                tensors.append(_TENSOR_READERS[f.number](self._wire, f))
             elif f.number in (6, 11):
                 graphs.append(self._graph(f))
         packed = b"".join(floats[7])
@@ -214,10 +226,10 @@ class _Parser:
             name=text[1],
             message=ByteRange(field.start, field.end),
             ref_attr_name=text[21],
-            i=(ints[3] or [0])[-1],
+            i=integer,
             f=(floats[2] or [bytes(4)])[-1],
             s=(strings[4] or [b""])[-1],
-            ints=tuple(ints[8]),
+            ints=ints.joined(),
             floats=packed,
             n_strings=len(strings[9]),
             tensors=tuple(tensors),

@@ -104,7 +104,7 @@ def source_tensors(scope: Scope, name: str) -> list[TensorLike]:
             if has_elements:
                 result.append(producer)
             continue
-        if len(producer.inputs) > _MAX_SOURCES or any(True for _ in producer_scope.subscopes(producer)):
+        if len(producer.inputs) > _MAX_SOURCES or producer_scope.has_subscopes(producer):
             return []
         choosing = _CHOOSING_INPUTS.get(producer.op_type, ())
         pending.extend(

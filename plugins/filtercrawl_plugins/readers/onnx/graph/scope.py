@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from filtercrawl.api.errors import UnsupportedError
+from filtercrawl.api.errors import UnsafeFileError
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.readers.onnx.graph.types import Attribute, Function, Graph, Model, Node, TensorLike
 
-# Limits for functions that call functions, whose expansion may grow exponentially in a malicious file.
-MAX_NODES: Final = 1_000_000
+# Levels of functions that call functions; the budget limits how many nodes they expand to.
 MAX_DEPTH: Final = 64
+# Steps of looking at a node in one context.
+NODE_COST: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +61,7 @@ class Scope:
                 return scope, graph.producers[name]
             if scope.call is not None:
                 name, scope = scope.call.arguments.get(name, ""), scope.call.scope
-            elif name in graph.inputs:
+            elif name in graph.input_names:
                 return None
             else:
                 scope = scope.outer
@@ -81,6 +83,17 @@ class Scope:
         """Return the model-local function that a node calls; it takes precedence over an operator of the same name."""
         return self.functions.get((node.domain, node.op_type, node.overload))
 
+    def cost_of_call(self, node: Node) -> int:
+        """Return how many arguments and attributes the function that a node calls is given; 0 for any other node."""
+        function = self.called_function(node)
+        if function is None:
+            return 0
+        return min(len(node.inputs), len(function.body.inputs)) + len(function.defaults) + len(node.attributes)
+
+    def has_subscopes(self, node: Node) -> bool:
+        """Return whether a node has subgraphs, or calls a function."""
+        return self.called_function(node) is not None or any(True for _ in node.subgraphs())
+
     def subscopes(self, node: Node) -> Iterator[Scope]:
         """Yield the scopes of a node's subgraphs and of the body of the function it calls."""
         for _, graph in node.subgraphs():
@@ -94,24 +107,26 @@ class Scope:
             yield Scope(graph=function.body, call=call, depth=self.depth + 1, functions=self.functions)
 
 
-def iterate_scopes(model: Model, file: str) -> Iterator[Scope]:
+def iterate_scopes(model: Model, budget: Budget) -> Iterator[Scope]:
     """Yield every graph of a model once per context in which it is run: outer ones first, in the order of nodes.
 
     Args:
         model: The model.
-        file: Name of the file, for messages.
+        budget: Pays for the nodes in every context, and for what calls of functions pass.
 
     Raises:
-        UnsupportedError: The functions expand to more than a million nodes, or call themselves.
+        UnsafeFileError: The functions expand to more than the budget allows, or call themselves.
     """
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     pending = [Scope(graph=model.graph, functions=functions)]
-    n_nodes = 0
     while pending:
         scope = pending.pop()
-        n_nodes += len(scope.graph.nodes) + 1
-        if n_nodes > MAX_NODES or scope.depth > MAX_DEPTH:
-            raise UnsupportedError(f"{file}: its functions expand to more than {MAX_NODES} nodes or {MAX_DEPTH} levels")
+        if scope.depth > MAX_DEPTH:
+            raise UnsafeFileError(
+                f"{budget.file.name}: its functions call each other more than {MAX_DEPTH} levels deep; reading stopped"
+            )
+        budget.spend(NODE_COST * len(scope.graph.nodes) + len(scope.graph.inputs) + 1)
+        budget.spend(sum(map(scope.cost_of_call, scope.graph.nodes)))
         yield scope
         children = [child for node in scope.graph.nodes for child in scope.subscopes(node)]
         pending.extend(reversed(children))

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from filtercrawl.api.errors import UnsupportedError
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.readers.onnx.graph.types import Graph, Model, TensorLike
-
-# Characters of all names together; nested nodes with long names multiply.
-MAX_NAME_CHARACTERS: Final = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class NamedTensor:
     training: bool = False
 
 
-def name_tensors(model: Model, file: str) -> list[NamedTensor]:
+def name_tensors(model: Model, budget: Budget) -> list[NamedTensor]:
     """Return the tensors of a model in the order of the file, each with a unique name.
 
     - An initializer of the main graph keeps its name; without one it is called `unnamed`.
@@ -41,17 +37,14 @@ def name_tensors(model: Model, file: str) -> list[NamedTensor]:
 
     Args:
         model: The model.
-        file: Name of the file, for messages.
+        budget: The budget of the checkpoint: nested nodes with long names multiply.
 
     Raises:
-        UnsupportedError: The names add up to more than 64 Mi characters.
+        UnsafeFileError: There are more tensors, or longer names, than the budget allows.
     """
     named_tensors = []
-    n_characters = 0
     for tensor in _all_tensors(model):
-        n_characters += len(tensor.name)
-        if n_characters > MAX_NAME_CHARACTERS:
-            raise UnsupportedError(f"{file}: the names of its tensors have more than {MAX_NAME_CHARACTERS} characters")
+        budget.add_tensor(len(tensor.name))
         named_tensors.append(tensor)
     named_tensors.sort(key=lambda named: named.tensor.message.start)
     return _make_unique(named_tensors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import islice
 from typing import Final
 
 from filtercrawl.api.errors import FormatError
@@ -12,19 +14,22 @@ from filtercrawl_plugins.readers.onnx.graph.types import OnnxTensor, SparseTenso
 
 # Axes of an array in NumPy 1.
 MAX_AXES: Final = 32
+# Pieces of the numbers of a tensor. A writer that does not pack them has one for each number, as of scalars.
+MAX_PIECES: Final = 65_536
 
 
-def read_tensor(wire: WireReader, field: Field) -> OnnxTensor:
+def read_tensor(wire: WireReader, field: Field) -> OnnxTensor:  # noqa: C901 - a branch for each field
     """Parse a TensorProto without its numbers; raises FormatError if its shape is invalid."""
     wire.charge(MESSAGE_COST)
     name, data_type, raw_data, is_external, segmented = "", 0, None, False, False
+    pieces = 0
     shape: list[int] = []
     typed_data: dict[int, TypedData] = {}
     external: dict[str, str] = {}
     for f in known_fields(wire, field.start, field.end, fields.TENSOR):
         match f.number:
             case 1:
-                shape.extend(wire.read_integers(f))
+                shape.extend(islice(wire.read_integers(f), MAX_AXES + 1 - len(shape)))
             case 2:
                 data_type = f.value
             case 3:
@@ -39,6 +44,12 @@ def read_tensor(wire: WireReader, field: Field) -> OnnxTensor:
             case 14:
                 is_external = f.value == 1
             case 4 | 5 | 7 | 10 | 11:
+                pieces += 1
+                if pieces > MAX_PIECES:
+                    raise FormatError(
+                        f"{wire.file.name}: the tensor at byte {field.start} has its numbers in more than {MAX_PIECES} "
+                        "pieces; write them packed"
+                    )
                 previous = typed_data.get(f.number)
                 # A field in several pieces is found again when it is decoded; only its total size is kept.
                 span = ByteRange(f.start, f.end) if previous is None else None
@@ -65,7 +76,7 @@ def read_sparse(wire: WireReader, field: Field) -> SparseTensor:
             values = read_tensor(wire, f)
             name, data_type = values.name, values.data_type
         elif f.number == 3:
-            shape.extend(wire.read_integers(f))
+            shape.extend(islice(wire.read_integers(f), MAX_AXES + 1 - len(shape)))
     return SparseTensor(
         name=name,
         shape=_check_shape(wire, shape, field),
@@ -75,9 +86,7 @@ def read_sparse(wire: WireReader, field: Field) -> SparseTensor:
 
 
 def _check_shape(wire: WireReader, sizes: list[int], field: Field) -> tuple[int, ...]:
-    product = 1
-    for size in sizes:
-        product *= max(size, 1)
+    product = math.prod(max(size, 1) for size in sizes)
     # The widest element has 16 bytes, and the size in bytes of any tensor must fit into an int64.
     if len(sizes) > MAX_AXES or min(sizes, default=0) < 0 or product > (1 << 63) // 16:
         shown = f"{str(sizes[:8])[:-1]}, ...]" if len(sizes) > 8 else str(sizes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from filtercrawl_plugins.formats.protobuf.wire import ByteRange
+from filtercrawl_plugins.readers.onnx.graph.integers import NO_INTEGERS, Integers
 
 
 class TypedData(NamedTuple):
@@ -72,6 +73,9 @@ class ConstantValue:
         return ""
 
 
+# Integers of a setting; the longest are indices of a Gather or pads.
+MAX_SETTING: Final = 65_536
+
 # Anything with numbers; the start of `message` identifies it.
 TensorLike = OnnxTensor | SparseTensor | ConstantValue
 
@@ -100,11 +104,15 @@ class Attribute:
     i: int = 0
     f: bytes = b"\0\0\0\0"
     s: bytes = b""
-    ints: tuple[int, ...] = ()
+    ints: Integers = field(default_factory=lambda: NO_INTEGERS)
     floats: bytes = b""
     n_strings: int = 0
     tensors: tuple[OnnxTensor | SparseTensor, ...] = ()
     graphs: tuple[Graph, ...] = ()
+
+    def few_integers(self) -> tuple[int, ...]:
+        """Return the integers of a setting, such as axes or sizes; () for more than `MAX_SETTING` of them."""
+        return tuple(self.ints.tolist()) if self.ints.size <= MAX_SETTING else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +161,16 @@ class Graph:
         return {**constants, **{tensor.name: tensor for tensor in self.initializers}}
 
     @cached_property
+    def input_names(self) -> frozenset[str]:
+        """Names of its inputs."""
+        return frozenset(self.inputs)
+
+    @cached_property
+    def output_names(self) -> frozenset[str]:
+        """Names of its outputs."""
+        return frozenset(self.outputs)
+
+    @cached_property
     def producers(self) -> Mapping[str, Node]:
         """The node that computes each value."""
         return {name: node for node in self.nodes for name in node.outputs if name}
@@ -171,7 +189,7 @@ class Graph:
         """Names that the subgraphs of its nodes take from a graph around them, or have themselves."""
         graphs = [graph for node in self.nodes for _, graph in node.subgraphs()]
         names = (name for graph in graphs for node in graph.nodes for name in node.inputs)
-        return frozenset(names).union(*(graph.captured | frozenset(graph.outputs) for graph in graphs))
+        return frozenset(names).union(*(graph.captured | graph.output_names for graph in graphs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +228,8 @@ def _constant(attribute: Attribute) -> TensorLike | None:
         case "value_int":
             return ConstantValue(shape=(), dtype="int64", message=message, data=_int64(attribute.i))
         case "value_ints":
-            data = b"".join(map(_int64, attribute.ints))
-            return ConstantValue(shape=(len(attribute.ints),), dtype="int64", message=message, data=data)
+            data = attribute.ints.astype("<i8").tobytes()
+            return ConstantValue(shape=(attribute.ints.size,), dtype="int64", message=message, data=data)
         case "value_string":
             return ConstantValue(shape=(), dtype="string", message=message, data=None)
         case "value_strings":

@@ -12,6 +12,7 @@ from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import LazyFile, MemoryFile, RandomAccessFile, check_range, relative_path
 from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.protobuf.varint import decode_varints
 from filtercrawl_plugins.formats.protobuf.wire import ByteRange, WireReader
 from filtercrawl_plugins.readers.onnx.graph.types import ConstantValue, OnnxTensor, TensorLike, TypedData
@@ -22,8 +23,9 @@ from filtercrawl_plugins.readers.onnx.tensors.packed import PACKED_TYPES
 class TensorStorage:
     """Locates the tensors of one model; opens every external file once."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, budget: Budget) -> None:
         self._files = files
+        self._budget = budget
         self._external_files: dict[str, RandomAccessFile] = {}
         self._located: dict[int, TensorLocation | None] = {}
 
@@ -111,16 +113,34 @@ class TensorStorage:
             self._check_size(tensor, size, data.size)
             if data.span is not None or not size:
                 return main, data.span.start if data.span else 0
-            return self._lazy(tensor, size, lambda: _join(main, tensor, field)), 0
+            return self._lazy(tensor, size, lambda: b"".join(self._read_pieces(tensor, field))), 0
         count = size // ITEMSIZE[dtype]
         # A varint has 1 to 10 bytes: any other size is rejected before memory is allocated.
         if not count <= data.size <= 10 * count:
             raise self._size_error(tensor, f"{data.size} bytes of numbers")
-        return self._lazy(tensor, size, lambda: _decode(main, tensor, field, dtype, count)), 0
+        return self._lazy(tensor, size, lambda: self._decode(tensor, field, dtype, count)), 0
 
     def _lazy(self, tensor: OnnxTensor, size: int, decode: Callable[[], bytes]) -> LazyFile:
         main = self._files.main
         return LazyFile(size, decode, main.name, sources=(range_file.Span(main, *tensor.message),))
+
+    def _pieces(self, tensor: OnnxTensor, number: int) -> Iterator[ByteRange]:
+        """Yield the payloads of a field that occurs several times."""
+        wire = WireReader(self._files.main, self._budget, tensor.message.end)
+        return (ByteRange(field.start, field.end) for field in wire.fields(*tensor.message) if field.number == number)
+
+    def _read_pieces(self, tensor: OnnxTensor, number: int) -> Iterator[bytes]:
+        return (self._files.main.read(piece.start, piece.size) for piece in self._pieces(tensor, number))
+
+    def _decode(self, tensor: OnnxTensor, number: int, dtype: str, size: int) -> bytes:
+        # Floats of 16 and 8 bits are stored as their bit patterns, so every type is decoded as an unsigned integer.
+        out = np.zeros(size, np.bool_ if dtype == "bool" else f"<u{ITEMSIZE[dtype]}")
+        count = 0
+        for piece in self._pieces(tensor, number):
+            count += decode_varints(self._files.main, piece, out[count:])
+        if count != out.size:
+            raise self._size_error(tensor, f"{count} numbers")
+        return out.tobytes()
 
     def _check_size(self, tensor: OnnxTensor, size: int, stored: int) -> None:
         if size != stored:
@@ -161,27 +181,3 @@ def external_path(file: RandomAccessFile, tensor: OnnxTensor, entry: Mapping[str
 def tensor_context(file: RandomAccessFile, tensor: TensorLike) -> str:
     """Return the start of an error message about a tensor; its name is escaped, so the message stays on one line."""
     return f"{file.name}: tensor {tensor.name[:80]!r} at byte {tensor.message.start}"
-
-
-def _pieces(file: RandomAccessFile, tensor: OnnxTensor, field_number: int) -> Iterator[ByteRange]:
-    """Yield the payloads of a field that occurs several times."""
-    for field in WireReader(file, tensor.message.end).fields(*tensor.message):
-        if field.number == field_number:
-            yield ByteRange(field.start, field.end)
-
-
-def _join(file: RandomAccessFile, tensor: OnnxTensor, field_number: int) -> bytes:
-    return b"".join(file.read(span.start, span.size) for span in _pieces(file, tensor, field_number))
-
-
-def _decode(file: RandomAccessFile, tensor: OnnxTensor, field_number: int, dtype: str, size: int) -> bytes:
-    # Floats of 16 and 8 bits are stored as their bit patterns, so every type is decoded as an unsigned integer.
-    out = np.zeros(size, np.bool_ if dtype == "bool" else f"<u{ITEMSIZE[dtype]}")
-    count = 0
-    for span in _pieces(file, tensor, field_number):
-        count += decode_varints(file, span, out[count:])
-    if count != out.size:
-        raise FormatError(
-            f"{tensor_context(file, tensor)} stores {count} numbers, its shape has {out.size}; fetch it again"
-        )
-    return out.tobytes()

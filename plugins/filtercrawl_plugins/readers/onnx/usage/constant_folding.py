@@ -14,6 +14,7 @@ from filtercrawl_plugins.readers.onnx.usage.fold_rules import FOLD_RULES
 
 _MAX_CHAIN: Final = 64
 _MAX_INPUTS: Final = 64
+_MAX_OUTPUTS: Final = 1024
 
 
 class ConstantFolder:
@@ -60,6 +61,8 @@ class ConstantFolder:
         if not isinstance(producer, Node):
             return self._stored(producer)
         rule = FOLD_RULES.get(producer.domain, {}).get(producer.op_type)
+        if len(producer.outputs) > _MAX_OUTPUTS:
+            raise UnsupportedOperationError("more outputs than any operator has that is folded")
         # A name of a function's input is another one in the graph of its caller.
         output = producer.outputs.index(name) if name in producer.outputs else 0
         is_known = name in producer.outputs or len(producer.outputs) == 1

@@ -56,8 +56,8 @@ def _padding(use: ConvolutionUse, n_axes: int) -> tuple[int, ...] | None:
 
 def _integers(use: ConvolutionUse, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
     attribute = use.scope.attribute(use.node, name)
-    if attribute is None or not attribute.ints:
+    if attribute is None or not attribute.ints.size:
         return default
-    if len(attribute.ints) != len(default):
-        raise FormatError(f"has {len(attribute.ints)} {name}, its weight needs {len(default)}")
-    return attribute.ints
+    if attribute.ints.size != len(default):
+        raise FormatError(f"has {attribute.ints.size} {name}, its weight needs {len(default)}")
+    return attribute.few_integers()

@@ -11,13 +11,14 @@ from typing import Final, NamedTuple
 from filtercrawl.api.convolution import Depth
 from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
 from filtercrawl.extraction.architecture.place import CallShape
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.readers.onnx.graph.operators import convolution_operator, unsupported_weight_input
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, iterate_scopes
 from filtercrawl_plugins.readers.onnx.graph.types import Model, Node
 from filtercrawl_plugins.readers.onnx.usage.effective_weight import EffectiveWeight, WeightResolver
 from filtercrawl_plugins.readers.onnx.usage.map_size import PRODUCTS, MapSize, call_shape, size_after
 
-# Bits of all ancestor sets together (256 MiB). Networks need a hundredth; above it, ancestors are not counted.
+# Bits of all ancestor sets that are joined, 256 MiB. Networks need a hundredth; above it, ancestors are not counted.
 MAX_ANCESTOR_BITS: Final = 1 << 31
 # Operators whose outputs are the outputs of their graphs, in the same order.
 _ALIGNED_OPS: Final = frozenset({"function", "If", "Loop", "Scan", "SequenceMap"})
@@ -38,7 +39,7 @@ _CONSTANT: Final = _Value()
 _INPUT: Final = _Value(size=MapSize(of_input=True))
 
 
-def compute_depths(model: Model, resolver: WeightResolver, file: str) -> dict[EffectiveWeight, Depth]:
+def compute_depths(model: Model, resolver: WeightResolver, budget: Budget) -> dict[EffectiveWeight, Depth]:
     """Return the depth of each convolution.
 
     Paths follow values through functions, both branches of an If, and one iteration of a Loop or Scan; conditions and
@@ -48,16 +49,16 @@ def compute_depths(model: Model, resolver: WeightResolver, file: str) -> dict[Ef
     Args:
         model: The model.
         resolver: Resolves the weights.
-        file: Name of the file, for messages.
+        budget: The budget of the checkpoint.
 
     Returns:
         Depth by weight; {} if the nodes are not in topological order.
 
     Raises:
-        UnsupportedError: As `iterate_scopes`.
+        UnsafeFileError: As `iterate_scopes`.
     """
-    n_values, n_calls = _count_values(model, file)
-    walk = _DepthPass(resolver, counted=n_values * n_calls <= MAX_ANCESTOR_BITS)
+    n_joined, n_calls = _count_joins(model, budget)
+    walk = _DepthPass(resolver, counted=n_joined * n_calls <= MAX_ANCESTOR_BITS)
     try:
         walk.run(Scope(graph=model.graph, functions={(f.domain, f.name, f.overload): f for f in model.functions}), {})
     except _OutOfOrderError:
@@ -165,10 +166,12 @@ def _convolves(scope: Scope, node: Node) -> bool:
     return unsupported_weight_input(scope, node) is not None and "Deform" not in node.op_type
 
 
-def _count_values(model: Model, file: str) -> tuple[int, int]:
-    n_values = n_calls = 0
-    for scope in iterate_scopes(model, file):
+def _count_joins(model: Model, budget: Budget) -> tuple[int, int]:
+    """Return how many values are inputs and outputs of nodes, and how many nodes convolve."""
+    n_joined = n_calls = 0
+    for scope in iterate_scopes(model, budget):
         for node in scope.graph.nodes:
-            n_values += len(node.outputs)
+            n_joined += len(node.inputs) + len(node.outputs)
             n_calls += "Conv" in node.op_type
-    return n_values, n_calls
+    budget.spend(n_joined)
+    return n_joined, n_calls

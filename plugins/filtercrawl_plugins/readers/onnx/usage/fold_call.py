@@ -50,7 +50,7 @@ class FoldCall:
         """Return an operand that is an attribute in old versions of an operator, and an input in new ones."""
         attribute = self.scope.attribute(self.node, name)
         if attribute is not None:
-            return attribute.ints
+            return attribute.few_integers()
         operand = self.optional(slot)
         return None if operand is None else read_integers(operand)
 

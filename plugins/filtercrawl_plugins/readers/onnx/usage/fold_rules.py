@@ -50,7 +50,7 @@ def _cast_like(call: FoldCall) -> LazyTensor:
 def _transpose(call: FoldCall) -> LazyTensor:
     rank = len(call.tensor().shape)
     attribute = call.scope.attribute(call.node, "perm")
-    return permute(call.tensor(), tuple(reversed(range(rank))) if attribute is None else attribute.ints)
+    return permute(call.tensor(), tuple(reversed(range(rank))) if attribute is None else attribute.few_integers())
 
 
 def _reshape(call: FoldCall) -> LazyTensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from filtercrawl.api.convolution import FollowingNorm
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, iterate_scopes
 from filtercrawl_plugins.readers.onnx.graph.tensor_names import NamedTensor
 from filtercrawl_plugins.readers.onnx.graph.types import Model, Node
@@ -51,11 +52,11 @@ class NormFinder:
     eps: Mapping[int, float] = field(default_factory=dict)
 
     @classmethod
-    def of_model(cls, model: Model, tensors: Iterable[NamedTensor], file: str) -> NormFinder:
-        """Return the finder of a model; raises UnsupportedError as `iterate_scopes`."""
+    def of_model(cls, model: Model, tensors: Iterable[NamedTensor], budget: Budget) -> NormFinder:
+        """Return the finder of a model; raises UnsafeFileError as `iterate_scopes`."""
         names = {named.tensor.message.start: named.name for named in tensors}
         found: dict[int, set[float]] = defaultdict(set)
-        for scope in iterate_scopes(model, file):
+        for scope in iterate_scopes(model, budget):
             for node in scope.graph.nodes:
                 variance = _tensor_start(scope, node.input(4))
                 if _is_norm(scope, node) and variance is not None:
@@ -86,7 +87,7 @@ class NormFinder:
         value = node.outputs[0] if node.outputs else ""
         graph = scope.graph
         consumers = graph.consumers.get(value, [])
-        if len(consumers) != 1 or value in graph.outputs or value in graph.captured:
+        if len(consumers) != 1 or value in graph.output_names or value in graph.captured:
             return None
         norm = consumers[0]
         if not _is_norm(scope, norm) or norm.inputs[0] != value or norm.inputs.count(value) > 1:

@@ -100,4 +100,4 @@ def call_shape(scope: Scope, node: Node, weight: tuple[int, ...], reduction: flo
 def integers(scope: Scope, node: Node, name: str) -> Sequence[int]:
     """Return the positive numbers of an attribute; () if it has none."""
     attribute = scope.attribute(node, name)
-    return [number for number in attribute.ints if number > 0] if attribute is not None else ()
+    return [number for number in attribute.few_integers() if number > 0] if attribute is not None else ()

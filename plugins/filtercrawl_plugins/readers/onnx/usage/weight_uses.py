@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from filtercrawl.api.tensor_location import FLOAT_DTYPES
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.readers.onnx.graph.operators import (
+    CONVOLUTIONS,
     INPUT_ROLES,
     LINEAR_OPS,
     ConvolutionOperator,
@@ -101,12 +103,15 @@ class TensorUsage:
         self.roles[start] = min(self.roles.get(start, "constant"), role, key=ROLE_PRIORITY.__getitem__)
 
 
-def collect_uses(model: Model, resolver: WeightResolver, file: str) -> TensorUsage:
-    """Return the uses of all tensors, from every input of every node; raises UnsupportedError as `iterate_scopes`."""
+def collect_uses(model: Model, resolver: WeightResolver, budget: Budget) -> TensorUsage:
+    """Return the uses of all tensors, from every input of every node; raises UnsafeFileError as `iterate_scopes`."""
     uses = TensorUsage()
-    for scope in iterate_scopes(model, file):
+    for scope in iterate_scopes(model, budget):
         for node in scope.graph.nodes:
+            budget.spend(len(node.inputs))
             if scope.called_function(node) is None:
+                if scope.depth and (node.domain, node.op_type) in CONVOLUTIONS:  # once more in each call of a function
+                    budget.add_convolution()
                 _add_node(uses, resolver, scope, node)
     return uses
 
