@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filtercrawl.dataset.catalog import Catalog
 
-__all__ = ["BaseVersion", "record_base"]
+__all__ = ["BaseVersion", "record_base", "recorded_base"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,11 @@ class BaseVersion:
     version: str
     commit: str
     root: str
+
+
+def recorded_base(catalog: Catalog) -> BaseVersion | None:
+    """Return the version that a dataset continues; None where it continues none."""
+    return None if catalog.release is None else BaseVersion(**json.loads(catalog.release))
 
 
 def record_base(dataset: Path, base: BaseVersion, files: Iterable[tuple[str, str]] | None = None) -> None:

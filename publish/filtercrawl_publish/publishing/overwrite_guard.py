@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from filtercrawl.api.errors import PolicyError
+from filtercrawl.api.errors import NotFoundError, PolicyError
 from filtercrawl.api.formatting import format_plural
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
@@ -34,9 +34,8 @@ def check_overwrite(repository: Repository, head: str | None, dataset_id: str | 
     if head is None or replace:
         return
     advice = "publish to another repository, or replace it with --replace"
-    files = repository.files(head).keys()
-    published = _published_id(repository, head) if manifest.PATH in files else None
-    if published is None and (others := sorted(files - _INITIAL_FILES)):
+    published = _published_id(repository, head)  # one request; the listing has thousands of files
+    if published is None and (others := sorted(repository.files(head).keys() - _INITIAL_FILES)):
         names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         what = f"{format_plural(len(others), 'file')} but no filtercrawl dataset ({names})"
         raise PolicyError(f"{repository.id}: holds {what}; {advice}")
@@ -48,7 +47,7 @@ def _published_id(repository: Repository, head: str) -> str | None:
     """Return the dataset id in the manifest at `head`; None if it is not a manifest of filtercrawl."""
     try:
         content = json.loads(repository.read(manifest.PATH, head))
-    except (ValueError, RecursionError):
+    except (NotFoundError, ValueError, RecursionError):
         return None
     found: Mapping[str, Any] = content if isinstance(content, dict) else {}
     return str(found["dataset_id"]) if "dataset_id" in found and "schema_version" in found else None

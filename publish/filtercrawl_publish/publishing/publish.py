@@ -17,6 +17,7 @@ from filtercrawl_publish.comparison.changelog import update_pending_changelog
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.publishing.card_merge import merge_user_edits
 from filtercrawl_publish.publishing.change_filter import has_reader_visible_change
+from filtercrawl_publish.publishing.deferred_files import fetch_deferred
 from filtercrawl_publish.publishing.hub_limits import check_hub_limits
 from filtercrawl_publish.publishing.load_check import PublishedBefore, verify_loads, verify_staged
 from filtercrawl_publish.publishing.options import PublishOptions, PublishResult
@@ -113,6 +114,8 @@ def _publish_locked(dataset: Path, repository: Repository, options: PublishOptio
 def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> tuple[PublishResult, StagedVersion]:
     state = complete_interrupted_publish(repository, options)
     head = state.head
+    if not options.dry_run:
+        fetch_deferred(dataset, repository)
     dataset_id = DatasetFolder(dataset).manifest().get("dataset_id")
     check_overwrite(repository, head, dataset_id, replace=options.replace)
     models = DatasetFolder(dataset).rows("models", ["model_id", "outcome"])
@@ -163,8 +166,8 @@ def complete_interrupted_publish(repository: Repository, options: PublishOptions
 
     A commit that does not load stays without a tag; the next version goes on top of it. A dry run changes nothing.
     """
-    state = RepositoryState(head=repository.head(), tags=repository.tags())
-    head = state.head
+    head, tags = repository.refs()
+    state = RepositoryState(head=head, tags=tags)
     if head is None or head in state.tags.values() or options.dry_run:
         return state
     title = repository.title(head)

@@ -16,6 +16,7 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl_analysis.run.execute import execute
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
+from filtercrawl_publish.publishing.deferred_files import fetch_deferred
 from filtercrawl_publish.publishing.options import PublishOptions
 from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
@@ -95,13 +96,13 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
     repository = open_head(request.repository, transport)
     choose_space(repository, settings.publish.space)
     with report.timed("restore"):
-        if not settings.dry_run:
-            complete_interrupted_publish(repository, PublishOptions(now=request.now, progress=progress))
-        head = repository.head()
+        options = PublishOptions(now=request.now, dry_run=settings.dry_run, progress=progress)
+        state = complete_interrupted_publish(repository, options)
+        head = state.head
         if request.approved_plan is not None and request.approved_plan.head != head:
             raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
         check_overwrite(repository, head, None, replace=request.replace)
-        base = restore_version(repository, settings, progress)
+        base = restore_version(repository, state, settings, progress)
     report.base_version = base.version if base else None
     uploader = LayerUploader(
         repository=repository, dataset=dataset, max_local_bytes=settings.max_disk, progress=progress
@@ -127,6 +128,7 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         _set_outcome(report, settings, "unchanged")
         return
     with report.timed("analyze"):
+        fetch_deferred(dataset, repository)
         _analyze(request, report)
     request.cancellation.raise_if_cancelled()
     with report.timed("publish"):

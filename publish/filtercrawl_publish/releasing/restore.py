@@ -1,4 +1,4 @@
-"""Restore the last version: download everything but the weights, so that a release can start on an empty machine."""
+"""Restore the last version: download the tables, so that a release can start on an empty machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
-from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
+from filtercrawl_publish.publishing.base_version import BaseVersion, record_base, recorded_base
+from filtercrawl_publish.publishing.deferred_files import is_deferred, mark_deferred
+from filtercrawl_publish.publishing.publish import RepositoryState
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import file_sha256
 from filtercrawl_publish.repository.version_names import current
@@ -29,10 +31,13 @@ from filtercrawl_publish.repository.version_names import current
 _LAYERS: Final = "data/layers/"
 
 
-def restore_version(repository: Repository, settings: Settings, progress: Progress) -> BaseVersion | None:
+def restore_version(
+    repository: Repository, state: RepositoryState, settings: Settings, progress: Progress
+) -> BaseVersion | None:
     """Make the dataset folder continue the last version of a repository.
 
-    An empty folder receives all files but the layers. A folder that continues this version stays as it is, also with
+    An empty folder receives the tables and what else tells whether something has changed; `fetch_deferred` downloads
+    figures and the like when a version is made. A folder that continues this version stays as it is, also with
     changes of its own. A folder that continues an earlier version is moved to the last one; its changes are read again
     by the next sync.
 
@@ -40,6 +45,7 @@ def restore_version(repository: Repository, settings: Settings, progress: Progre
 
     Args:
         repository: Where versions are published.
+        state: Its head and tags.
         settings: Their `dataset` is the folder.
         progress: Receives a line.
 
@@ -52,7 +58,7 @@ def restore_version(repository: Repository, settings: Settings, progress: Progre
         ConflictError: Another run is using the folder.
         NetworkError: The Hub could not be reached.
     """
-    dataset, last = settings.dataset, _last_version(repository)
+    dataset, last = settings.dataset, _last_version(repository, state)
     if last is None:
         return None
     version, commit = last
@@ -62,7 +68,8 @@ def restore_version(repository: Repository, settings: Settings, progress: Progre
         if (dataset / manifest.PATH).is_file() and _is_up_to_date(dataset, base, manifest_content):
             return base
         progress.message(f"continuing {version} of {repository.id}")
-        _fetch_tables(repository, base, dataset)
+        _fetch_tables(repository, base, state.head, dataset)
+        mark_deferred(dataset, repository, base.commit)
         _rebuild_catalog(repository.files(base.commit), base, settings)
     return base
 
@@ -73,15 +80,14 @@ def manifest_root(dataset: Path) -> str | None:
     return root if isinstance(root, str) else None
 
 
-def _last_version(repository: Repository) -> tuple[str, str] | None:
+def _last_version(repository: Repository, state: RepositoryState) -> tuple[str, str] | None:
     """Return name and commit of the version to continue: that of the head, or the latest one if the head has no tag.
 
     If there is no version at all, a head with a manifest counts as one.
     """
-    head, tags = repository.head(), repository.tags()
-    version = current(head, tags)
+    head, version = state.head, current(state.head, state.tags)
     if version is not None:
-        return version, tags[version]
+        return version, state.tags[version]
     return (head[:10], head) if head is not None and manifest.PATH in repository.files(head) else None
 
 
@@ -98,12 +104,11 @@ def _is_up_to_date(dataset: Path, base: BaseVersion, published: Mapping[str, Any
     """
     local = _read_json(dataset / manifest.PATH)
     with Catalog(dataset) as catalog:
-        recorded, dataset_id = catalog.release, catalog.dataset_id
+        previous, dataset_id = recorded_base(catalog), catalog.dataset_id
     if (dataset_id or local.get("dataset_id")) != published["dataset_id"]:
         raise PolicyError(
             f"{dataset}: holds another dataset than {base.repo}; use another repository, or an empty --dataset"
         )
-    previous = None if recorded is None else BaseVersion(**json.loads(recorded))
     if dataset_id and previous is not None and previous.commit == base.commit:
         return True
     if previous is None and local.get("root") != base.root:
@@ -116,14 +121,17 @@ def _is_up_to_date(dataset: Path, base: BaseVersion, published: Mapping[str, Any
     return False
 
 
-def _fetch_tables(repository: Repository, base: BaseVersion, dataset: Path) -> None:
-    """Download every file but the layers; the manifest last, because a folder with it counts as restored."""
-    small = sorted(path for path in repository.files(base.commit) if not path.startswith(_LAYERS) and path[0] != ".")
+def _fetch_tables(repository: Repository, base: BaseVersion, head: str | None, dataset: Path) -> None:
+    """Download the tables and the card; the manifest last, because a folder with it counts as restored."""
+    listed = repository.files(base.commit)
+    small = sorted(path for path in listed if not (path.startswith(_LAYERS) or path[0] == "." or is_deferred(path)))
     for path in _local_tables(dataset):
         if path not in small:
             remove(dataset / path)
+    for path, file in listed.items():  # of an earlier version, in a folder that was behind
+        if is_deferred(path) and (dataset / path).is_file() and not file.is_file(dataset / path):
+            remove(dataset / path)
     repository.fetch([path for path in small if path != manifest.PATH], base.commit, dataset)
-    head = repository.head()
     if head not in (None, base.commit):  # the card may have been edited by hand since
         with suppress(NotFoundError), atomic_write(dataset / card.PATH, dataset) as temporary:
             temporary.write_bytes(repository.read(card.PATH, str(head)))

@@ -17,7 +17,7 @@ from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.display import html_table
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
-from filtercrawl_publish.publishing.publish import publish_version
+from filtercrawl_publish.publishing.publish import RepositoryState, publish_version
 from filtercrawl_publish.publishing.purge import plan_purge, purge_history
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
 from filtercrawl_publish.publishing.space import known_space, update_space
@@ -192,7 +192,8 @@ def withdraw_from_repository(
     with TemporaryDirectory(prefix="filtercrawl-") as temporary:
         dataset = Path(temporary, "dataset")
         settings = replace(settings, dataset=dataset, dataset_url=None)
-        base = restore_version(repository, settings, progress)
+        head, tags = repository.refs()
+        base = restore_version(repository, RepositoryState(head=head, tags=tags), settings, progress)
         if base is None:
             raise UsageError(f"{repository.id}: nothing is published there")
         store = RepositoryLayerStore(dataset=dataset, repository=repository, commit=base.commit, progress=progress)

@@ -97,6 +97,10 @@ class Repository(Protocol):
         """
         ...
 
+    def refs(self) -> tuple[str | None, dict[str, str]]:
+        """Return the head and the commit of each tag, as of one moment."""
+        ...
+
     def head(self) -> str | None:
         """Return the commit that readers get who name no revision; None before the first one."""
         ...

@@ -71,6 +71,9 @@ class FolderRepository:
         if not may_write(parent):
             raise DatasetError(f"{self.id}: cannot be written (no permission for {parent}); publish to another folder")
 
+    def refs(self) -> tuple[str | None, dict[str, str]]:
+        return self.head(), self.tags()
+
     def head(self) -> str | None:
         if self._folder.is_symlink():
             return self._folder.readlink().name

@@ -82,15 +82,24 @@ class HubRepository:
     def check_writable(self) -> None:
         """Every repository can receive a commit; whether the token allows it is known from the first write."""
 
+    def refs(self) -> tuple[str | None, dict[str, str]]:
+        try:
+            with hub.translate_hub_errors(self.id):
+                refs = self._api.list_repo_refs(self.id, repo_type=self._repo_type)
+        except NotFoundError:
+            return None, {}
+        heads = [branch.target_commit for branch in refs.branches if branch.name == "main"]
+        return (heads[0] if heads else None), {tag.name: tag.target_commit for tag in refs.tags}
+
     def head(self) -> str | None:
-        return self._refs()[0]
+        return self.refs()[0]
 
     def tags(self) -> dict[str, str]:
-        return self._refs()[1]
+        return self.refs()[1]
 
     def resolve(self, revision: str | None = None) -> str:
         wanted = revision or self.revision
-        head, tags = self._refs()
+        head, tags = self.refs()
         if wanted in (None, "main") and head is not None:
             return head
         if wanted in tags:
@@ -210,15 +219,6 @@ class HubRepository:
         with hub.translate_hub_errors(f"{self.id}@{revision}"):
             tree = self._api.list_repo_tree(self.id, repo_type=self._repo_type, revision=revision, recursive=True)
             return {item.path: _repository_file(item) for item in tree if isinstance(item, RepoFile)}
-
-    def _refs(self) -> tuple[str | None, dict[str, str]]:
-        try:
-            with hub.translate_hub_errors(self.id):
-                refs = self._api.list_repo_refs(self.id, repo_type=self._repo_type)
-        except NotFoundError:
-            return None, {}
-        heads = [branch.target_commit for branch in refs.branches if branch.name == "main"]
-        return (heads[0] if heads else None), {tag.name: tag.target_commit for tag in refs.tags}
 
     def create_if_missing(self) -> str:
         """Create the repository if there is none; return its head."""

@@ -179,6 +179,32 @@ def test_a_quiet_night_on_an_empty_machine(job: Job) -> None:
     assert job.record["bytes_fetched"] == 0
     assert job.fetched_layers() == set()
     assert not (job.folder / "data/layers").exists()
+    assert not list((job.folder / "analysis").glob("figures/*"))  # nobody needs them tonight
+    assert len(job.hub.log) <= 60
+    assert job(machine=job.folder.name) == 0
+    assert job.record["outcome"] == "unchanged"
+    assert len(job.hub.log) <= 10
+    assert "tree" not in job.hub.counts()
+
+
+def test_figures_are_handed_on_once_there_is_news(job: Job, net: Callable[..., None]) -> None:
+    """Also by a folder that a quiet night left without them, and by one that was behind."""
+    old = job.hub.datasets[REPO].head.files
+    assert job(machine="other") == 0
+    net("d", 12)
+    assert job(machine="new") == 0
+    assert job(machine="other") == 0
+    net("e", 13)
+    assert job(machine="other") == 0
+    assert len(job.versions()) == 3
+    for version in job.versions()[1:]:
+        commit = job.hub.datasets[REPO].at(version)
+        assert commit is not None
+        assert {path for path in old if path.startswith(("analysis/", "figures/"))} <= set(commit.files)
+    assert list(verify_folder(job.published())) == []
+    commits = [job.hub.datasets[REPO].at(version) for version in job.versions()]
+    texts = [commit.files["CHANGES.md"] for commit in commits if commit is not None]
+    assert [text.count(b"\n## ") for text in texts] == [1, 2, 3]
 
 
 def test_a_space_that_failed_is_made_up_for_the_next_night(job: Job) -> None:
