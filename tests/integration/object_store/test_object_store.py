@@ -226,22 +226,30 @@ def test_readers_read_the_store(
     assert np.array_equal(row["weight"], state(1)["stem.weight"].numpy().ravel())
 
 
-@pytest.mark.usefixtures("forked_children")
-def test_publish_and_withdraw(
+def test_withdrawn_weights_leave_the_store(
     filled: Path, url: str, server: ObjectStoreServer, sync_on: SyncUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync_on()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
     weights = layers_files(server.objects(url))
+    withdrawn = filtercrawl_publish.withdraw(["local/a.safetensors"], "by request", dataset=url)
+    assert withdrawn.dataset == url
+    assert len(layers_files(server.objects(url))) == len(weights) - 1
+    assert filtercrawl.status(url).layers == 4
+
+
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("forked_children")
+def test_publish(
+    filled: Path, url: str, server: ObjectStoreServer, sync_on: SyncUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_on()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+    assert filtercrawl.publish(url, str(tmp_path / "planned"), dry_run=True, progress=False).outcome == "planned"
     published = filtercrawl.publish(url, str(tmp_path / "published"), progress=False)
     assert published.outcome == "published"
     assert list(filtercrawl_publish.verify(tmp_path / "published", load=False).issues) == []
     assert filtercrawl.publish(url, str(tmp_path / "published"), progress=False).outcome == "nothing"
-    withdrawn = filtercrawl_publish.withdraw(["local/a.safetensors"], "by request", dataset=url)
-    assert withdrawn.dataset == url
-    left = layers_files(server.objects(url, hidden=True))
-    assert len(left) == len(weights) - 1
-    assert filtercrawl.status(url).layers == 4
     working = working_folder(url, tmp_path / "another machine/filtercrawl")
     assert list((working / "data/layers").rglob("*.parquet")) == []
 
