@@ -99,7 +99,7 @@ def test_a_reason_is_published_once(data: WritableDataset, reason: str, revision
 
 def test_a_reason_that_is_not_valid_unicode_is_escaped(data: WritableDataset) -> None:
     recorder(data).record(skipping("broken \ud800"), [])
-    assert stored(data, "net").reason == r"broken \ud800"
+    assert stored(data, "net").reason == r"broken \U0000d800"
 
 
 def test_what_the_dataset_holds_stays_when_its_source_skips_it(data: WritableDataset) -> None:
