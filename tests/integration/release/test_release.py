@@ -187,6 +187,7 @@ def test_a_quiet_night_on_an_empty_machine(job: Job) -> None:
     assert "tree" not in job.hub.counts()
 
 
+@pytest.mark.exhaustive
 def test_figures_are_handed_on_once_there_is_news(job: Job, net: Callable[..., None]) -> None:
     """Also by a folder that a quiet night left without them, and by one that was behind."""
     old = job.hub.datasets[REPO].head.files
