@@ -10,6 +10,7 @@ from filtercrawl.api.checkpoint import TrainingState
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_checks import checked_tensors, checked_training
+from filtercrawl.api.untrusted_names import safe_name
 
 
 @runtime_checkable
@@ -62,10 +63,12 @@ class CheckpointContent:
     Attributes:
         tensors: Every tensor, in the order of the file.
         training: How far training was; None where the files do not state it.
+        code: Full names of functions that loading the files elsewhere would run, such as `os.system`.
     """
 
     tensors: tuple[StoredTensor, ...]
     training: TrainingState | None = None
+    code: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -150,5 +153,7 @@ def read_content(reader: Reader, files: Files) -> CheckpointContent:
         found = CheckpointContent(tensors=tuple(reader.tensors(files)))
     name = files.main.name
     return CheckpointContent(
-        tensors=checked_tensors(name, found.tensors), training=checked_training(name, found.training)
+        tensors=checked_tensors(name, found.tensors),
+        training=checked_training(name, found.training),
+        code=tuple(map(safe_name, found.code)),
     )

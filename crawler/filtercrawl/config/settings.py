@@ -146,6 +146,9 @@ class Settings:
     ] = False
     time_limit: Annotated[Duration | None, Setting("Stop cleanly after this long, for example 5h.")] = None
     prove: Annotated[bool, Setting("Fetch files in full where a sha256 is stated, and check them against it.")] = False
+    refuse_code: Annotated[
+        bool, Setting("Fail checkpoints whose files name code that loading them elsewhere would run.")
+    ] = False
     prune: Annotated[bool, Setting("Remove checkpoints that the sources no longer offer.")] = False
     retry: Annotated[
         Retry, Setting("Which failed checkpoints to try again; due: those whose waiting time is over.")

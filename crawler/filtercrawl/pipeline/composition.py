@@ -95,6 +95,7 @@ class Stages:
             version=VERSION,
             catalog=catalog,
             policy=settings.kernel_size,
+            refuse_code=settings.refuse_code,
             retry=settings.retry,
             licenses=settings.license,
             license_policy=settings.license_policy,

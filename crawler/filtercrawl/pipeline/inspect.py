@@ -53,15 +53,17 @@ class Inspection:
             have the columns of `index`, such as `op` and `kernel`. `rule` is the short name of the rule that decided.
             `effective_steps` says what the network does to a weight before it convolves with it, None for nothing that
             is known; `merged_into` is the tensor whose kernel a branch is added to.
+        code: Functions that loading the file elsewhere would run.
     """
 
     name: str
     format: str
     tensors: tuple[dict[str, Any], ...]
+    code: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the output of `filtercrawl inspect --json`."""
-        return {"name": self.name, "format": self.format, "tensors": list(self.tensors)}
+        return {"name": self.name, "format": self.format, "code": list(self.code), "tensors": list(self.tensors)}
 
     def __str__(self) -> str:
         lines = [f"{escape_control(self.name)}: {self.format}, {format_plural(len(self.tensors), 'tensor')}"]
@@ -74,6 +76,8 @@ class Inspection:
             name = shorten(row["tensor"], _MAX_CELL)
             verdict = f"{row['rule'] or '-':<19} {_verdict(row)}{notes}"
             lines.append(escape_control(f"  {name:<{width}}  {shape:<18} {shorten(row['dtype'], 16):<9} {verdict}"))
+        if self.code:
+            lines.append(f"names {', '.join(self.code)}; not run")
         totals = Counter(row["reason"] or "emitted" for row in self.tensors)
         lines.append(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
         return "\n".join(lines)
@@ -145,7 +149,8 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
     source = plugins.sources[selector.source]
     with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
         reader = files.reader()
-        stored = read_content(reader, files).tensors
+        content = read_content(reader, files)
+        stored = content.tensors
         warn_of_part(files.main.name)
         tensors, _ = attach_architecture(*architecture_of(source, checkpoint, plugins.sources), stored)
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
@@ -165,6 +170,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
     return Inspection(
         name=checkpoint.name,
         format=reader.name,
+        code=content.code,
         tensors=tuple(
             {
                 "tensor": entry.tensor,

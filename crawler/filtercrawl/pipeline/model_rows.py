@@ -55,6 +55,7 @@ def new_model_row(result: CrawlResult, now: datetime, version: str) -> ModelRow:
             version=result.version,
             tensors=result.tensors_sha256,
             training=result.training,
+            code=result.code or None,
             linked=is_linked(checkpoint) or None,
         ),
     )
@@ -99,6 +100,8 @@ def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:
     """Return the row with what its source states now, which may change while the bytes stay."""
     meta, url = checkpoint.meta, checkpoint.files[0].url
     run, noted = _run_with_file_state(checkpoint.run or TrainingRun(id=None), row.state.training)
+    if row.state.code:
+        noted["names_code"] = list(row.state.code)
     extra = {**noted, **meta.extra, **({"arch": checkpoint.arch} if checkpoint.arch is not None else {})}
     same_step = (row.run_id, row.step) == (run.id, run.step)
     # Where the source leaves it open, `run_final` follows from the other checkpoints of the run, after all are read.

@@ -32,6 +32,7 @@ class CrawlTask:
         action: Why it is crawled: it is new, it changed, or its last attempt failed.
         policy: Which kernel sizes are kept.
         previous: Its row of `models`; None for a new checkpoint.
+        refuse_code: Whether a file that names code which loading it would run is not to be read.
     """
 
     checkpoint: Checkpoint
@@ -41,6 +42,7 @@ class CrawlTask:
     action: Literal["new", "changed", "retry"]
     policy: KernelPolicy = "spatial"
     previous: ModelRow | None = None
+    refuse_code: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,7 @@ class CrawlResult:
         layers: The layers, staged.
         tensors_sha256: What `digest_tensors` returns, of local files with layers; of others not all bytes are read.
         training: How far training was, as the file states it.
+        code: Names of the functions that loading the file would run.
     """
 
     task: CrawlTask
@@ -134,3 +137,4 @@ class CrawlResult:
     layers: StagedLayers | None = None
     tensors_sha256: str | None = None
     training: TrainingState | None = None
+    code: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ class DatasetStatus:
         sources: For each source, how many checkpoints had each outcome.
         failed: Reason by model id of the checkpoints that failed.
         skipped: Reason by model id of the checkpoints that were skipped.
+        names_code: By model id, the functions that loading the files of a checkpoint elsewhere would run.
         ignored: Number of files in listed folders that are no weights, by what they are.
     """
 
@@ -42,6 +43,7 @@ class DatasetStatus:
     failed: Mapping[str, str | None]
     skipped: Mapping[str, str | None]
     ignored: Mapping[str, int]
+    names_code: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: Path | str, rows: Iterable[ModelRow], listings: Iterable[SourceRow] = ()) -> DatasetStatus:
@@ -59,6 +61,7 @@ class DatasetStatus:
             sources={source: dict(sorted(outcomes.items())) for source, outcomes in sorted(sources.items())},
             failed={row.model_id: row.reason for row in rows if row.outcome == "failed"},
             skipped={row.model_id: row.reason for row in rows if row.outcome == "skipped"},
+            names_code={row.model_id: row.state.code for row in rows if row.state.code},
             ignored=sum((Counter(json.loads(listing.ignored or "{}")) for listing in listings), Counter()),
         )
 
@@ -73,6 +76,7 @@ class DatasetStatus:
             "failed": dict(self.failed),
             "skipped": dict(self.skipped),
             "ignored": dict(self.ignored),
+            "names_code": {name: list(code) for name, code in self.names_code.items()},
         }
 
     def __str__(self) -> str:
@@ -83,6 +87,7 @@ class DatasetStatus:
         lines += [f"  {source}: {_counts(outcomes)}" for source, outcomes in self.sources.items()]
         for outcome, reasons in (("failed", self.failed), ("skipped", self.skipped)):
             lines += [f"{outcome}: {escape_control(name)}: {escape_control(why)}" for name, why in reasons.items()]
+        lines += [f"{escape_control(name)}: names {', '.join(code)}; not run" for name, code in self.names_code.items()]
         if self.ignored:
             lines.append(f"ignored: {escape_control(format_counts(self.ignored))}")
         return "\n".join(lines)

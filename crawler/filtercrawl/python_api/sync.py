@@ -39,6 +39,7 @@ def sync(
     local_redirects: bool | None = None,
     time_limit: float | str | None = None,
     prove: bool | None = None,
+    refuse_code: bool | None = None,
     prune: bool | None = None,
     retry: Retry | None = None,
     dry_run: bool | None = None,
@@ -87,6 +88,7 @@ def sync(
             metadata.
         time_limit: Stop cleanly after so many seconds, or a time such as `5h`.
         prove: Fetch files in full where a SHA-256 is stated, and check them against it.
+        refuse_code: Fail checkpoints whose files name code that loading them elsewhere would run.
         prune: Remove checkpoints that the sources no longer offer.
         retry: Which failed checkpoints to try again: `all`, `due` (those whose waiting time is over; the default) or
             `none`.
@@ -141,6 +143,7 @@ def sync(
             "local_redirects": local_redirects,
             "time_limit": time_limit,
             "prove": prove,
+            "refuse_code": refuse_code,
             "prune": prune,
             "retry": retry,
             "dry_run": dry_run,

@@ -15,6 +15,9 @@ from filtercrawl.api.range_file import RandomAccessFile
 MIB: Final = 1 << 20
 # Characters of the name of a tensor, a class or a storage.
 MAX_NAME_LENGTH: Final = 4096
+# Names of code that are noted, and characters of one.
+MAX_CODE: Final = 8
+MAX_CODE_LENGTH: Final = 120
 # Bytes of decompressed data that are kept to be read again.
 MAX_HELD_BYTES: Final = 64 * MIB
 
@@ -70,6 +73,7 @@ class Budget:
         file: The main file of the checkpoint.
         steps: Steps that are left; a step is an opcode of a pickle, a field, or a value that is looked at.
         memory: Bytes that are left for the objects of pickles.
+        code: What pickles of the checkpoint name as code, by full name; at most `MAX_CODE`.
         lock: Held while a file that keeps decompressed bytes is read.
     """
 
@@ -77,6 +81,7 @@ class Budget:
         """Make the budget of the checkpoint whose main file is `file`; `scale` multiplies all limits."""
         self.file = file
         self._scale = scale
+        self.code: dict[str, None] = {}
         self.lock = threading.RLock()
         self.steps = self._limit("steps")
         self.memory = self._limit("memory")
@@ -124,6 +129,11 @@ class Budget:
         self._kernels -= 1
         if self._kernels < 0:
             raise self.exceeded("kernels")
+
+    def name_code(self, path: str) -> None:
+        """Note that a pickle names code, which is not run."""
+        if len(self.code) < MAX_CODE:
+            self.code[path[:MAX_CODE_LENGTH]] = None
 
     def hold(self, holder: Holder) -> None:
         """Note that a file with decompressed bytes is read; those not read for longest drop theirs."""

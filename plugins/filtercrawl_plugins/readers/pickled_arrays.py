@@ -74,7 +74,7 @@ class PickledArraysReader:
         if not found:
             raise FormatError(f"{file.name}: a pickle that holds no arrays")
         arranged = arrange_arrays(found, Framework.TORCH if is_paddle(top) else None)
-        return CheckpointContent(tensors=tuple(arranged), training=training_state(top))
+        return CheckpointContent(tensors=tuple(arranged), training=training_state(top), code=tuple(budget.code))
 
 
 def pickle_start(head: bytes) -> int:

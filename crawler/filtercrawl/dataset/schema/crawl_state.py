@@ -9,7 +9,18 @@ from typing import Any, Final, Self
 from filtercrawl.api.checkpoint import TrainingState
 
 # The fields that are published, by their names in the JSON object. `url` is not: it may be a path of this machine.
-PUBLISHED: Final = ("files", "linked", "offered_as", "prefix", "run_final", "tensors", "training", "tried", "version")
+PUBLISHED: Final = (
+    "code",
+    "files",
+    "linked",
+    "offered_as",
+    "prefix",
+    "run_final",
+    "tensors",
+    "training",
+    "tried",
+    "version",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +52,7 @@ class CrawlState:
         run_final: Whether it is the last of its run, where its source states it; else that follows from the steps.
         tensors: SHA-256 of all its tensors, name for name; None where it is not known.
         training: How far training was, as the files state it; None where they state nothing.
+        code: Names of the functions that loading its files elsewhere would run; None for none.
         linked: True where its path leads through a symbolic link, None elsewhere.
         url: Location of the main file: a URL without its query, or a `file:` URL of this machine.
     """
@@ -53,6 +65,7 @@ class CrawlState:
     run_final: bool | None = None
     tensors: str | None = None
     training: TrainingState | None = None
+    code: tuple[str, ...] | None = None
     linked: bool | None = None
     url: str | None = None
 
@@ -83,6 +96,7 @@ class CrawlState:
                 run_final=known.get("run_final"),
                 tensors=known.get("tensors"),
                 training=_training_state(known.get("training")),
+                code=None if known.get("code") is None else tuple(map(str, known["code"])),
                 linked=known.get("linked"),
                 url=url,
             )

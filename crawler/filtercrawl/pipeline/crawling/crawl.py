@@ -34,7 +34,7 @@ from filtercrawl.dataset.tables.effective import with_recipes
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, structure_of
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles, display_name
-from filtercrawl.pipeline.crawling.extract import Extraction, extract
+from filtercrawl.pipeline.crawling.extract import Extraction, extract, note_code
 from filtercrawl.pipeline.crawling.full_disk import dataset_error
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
@@ -139,6 +139,7 @@ class Crawler:
             if identified.duplicate_of is not None or identified.unchanged:
                 return with_fetch_stats(identified, files)
             content = read_content(reader, files)
+            note_code(files.main.name, content.code, refuse=task.refuse_code)
             stored = content.tensors
             with timer.stage("extract"):
                 extracted = extract(files.main.name, stored, task, self.sources, structure)
@@ -164,6 +165,7 @@ class Crawler:
                     layers=staged,
                     tensors_sha256=proof,
                     training=content.training,
+                    code=content.code,
                 ),
                 files,
             )

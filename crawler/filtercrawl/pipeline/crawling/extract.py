@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint
-from filtercrawl.api.errors import FormatError
+from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.source import Source
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.schema.arrow import MODELS
@@ -87,6 +87,14 @@ def extract(
     warn_of_part(name)
     plans = plan_recipes(classified.layers, tensors)
     return Extraction(classified=classified, plans=plans, problem=problem)
+
+
+def note_code(name: str, code: tuple[str, ...], *, refuse: bool) -> None:
+    """Log what loading a file elsewhere would run, or raise UnsafeFileError where such files are refused."""
+    if code and refuse:
+        raise UnsafeFileError(f"{name}: names {', '.join(code)}, which loading it would run; refused by refuse_code")
+    if code:
+        logger.warning("%s: names %s; not run", name, ", ".join(code))
 
 
 def warn_of_part(name: str) -> None:

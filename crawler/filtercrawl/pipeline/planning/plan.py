@@ -36,6 +36,7 @@ class Planner:
         version: Version of filtercrawl; failures of another version are retried.
         catalog: What is known.
         policy: Which kernel sizes are kept.
+        refuse_code: Whether files that name code are not to be read.
         retry: Which failed checkpoints are retried.
         licenses: Only checkpoints with one of these licenses are crawled; empty for any license.
         license_policy: What may be kept of a checkpoint under which license.
@@ -47,6 +48,7 @@ class Planner:
     version: str
     catalog: Catalog
     policy: KernelPolicy = "spatial"
+    refuse_code: bool = False
     retry: Retry = "due"
     licenses: tuple[str, ...] = ()
     license_policy: LicensePolicy = field(default_factory=LicensePolicy)
@@ -119,6 +121,7 @@ class Planner:
                     action=action,
                     policy=widest_policy(self.policy, known.kernel_policy if known else None),
                     previous=known,
+                    refuse_code=self.refuse_code,
                 )
 
     def _settled(self, selector: Selector, offered: Mapping[str, Checkpoint]) -> set[str]:

@@ -13,6 +13,7 @@ from filtercrawl_plugins.formats.pickle.interpreter import (
     opcode,
 )
 from filtercrawl_plugins.formats.pickle.literal_opcodes import decode_unicode
+from filtercrawl_plugins.formats.pickle.named_code import reaches_out
 from filtercrawl_plugins.formats.pickle.numpy_objects import set_array_state, set_dtype_state
 from filtercrawl_plugins.formats.pickle.objects import (
     Global,
@@ -24,7 +25,7 @@ from filtercrawl_plugins.formats.pickle.objects import (
     Stub,
     to_name,
 )
-from filtercrawl_plugins.formats.pickle.reduce import apply_reduce
+from filtercrawl_plugins.formats.pickle.reduce import apply_reduce, note_call
 from filtercrawl_plugins.formats.pickle.torch_objects import resolve_persistent_id
 
 __all__ = ["OPCODE_HANDLERS"]
@@ -163,7 +164,7 @@ def global_(machine: Machine) -> None:
     machine.charge(LARGE_OBJECT_COST + len(module) + len(name))
     if len(module) > MAX_NAME_LENGTH or len(name) > MAX_NAME_LENGTH:
         raise ValueError(f"the name of a class is longer than {MAX_NAME_LENGTH} characters")
-    machine.stack.append(Global(decode_unicode(module), decode_unicode(name)))
+    _push_global(machine, decode_unicode(module), decode_unicode(name))
 
 
 @opcode(b"\x93")
@@ -173,12 +174,27 @@ def stack_global(machine: Machine) -> None:
     if name is None or module is None:
         raise TypeError("the name of a class is not a string")
     machine.charge(LARGE_OBJECT_COST)
+    _push_global(machine, module, name)
+
+
+def _push_global(machine: Machine, module: str, name: str) -> None:
+    if reaches_out(module, name):
+        machine.budget.name_code(f"{module}.{name}")
     machine.stack.append(Global(module, name))
 
 
-@opcode(b"R\x81")
+@opcode(b"R")
 def reduce(machine: Machine) -> None:
-    """REDUCE, NEWOBJ."""
+    """REDUCE."""
+    args = machine.stack.pop()
+    function = machine.stack.pop()
+    note_call(machine, function)
+    machine.stack.append(apply_reduce(machine, function, args))
+
+
+@opcode(b"\x81")
+def new_object(machine: Machine) -> None:
+    """NEWOBJ: make an object of a class without calling it."""
     args = machine.stack.pop()
     machine.stack.append(apply_reduce(machine, machine.stack.pop(), args))
 
@@ -199,6 +215,7 @@ def instance(machine: Machine) -> None:
     """INST."""
     global_(machine)
     cls, args = machine.stack.pop(), tuple(machine.pop_mark())
+    note_call(machine, cls)
     machine.stack.append(apply_reduce(machine, cls, args))
 
 
@@ -206,6 +223,7 @@ def instance(machine: Machine) -> None:
 def object_(machine: Machine) -> None:
     """OBJ."""
     cls, *args = machine.pop_mark()
+    note_call(machine, cls)
     machine.stack.append(apply_reduce(machine, cls, tuple(args)))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from filtercrawl_plugins.formats.pickle.interpreter import LARGE_OBJECT_COST, SMALL_OBJECT_COST, Machine
+from filtercrawl_plugins.formats.pickle.named_code import is_function
 from filtercrawl_plugins.formats.pickle.numpy_objects import array_from_buffer, empty_array, numpy_dtype
 from filtercrawl_plugins.formats.pickle.objects import (
     Global,
@@ -48,6 +49,12 @@ def apply_reduce(machine: Machine, function: object, args: object) -> object:
     machine.charge(LARGE_OBJECT_COST)
     rebuild = REBUILD.get(function.path) if isinstance(function, Global) else None
     return rebuild(machine, args) if rebuild else Stub(function, args)
+
+
+def note_call(machine: Machine, function: object) -> None:
+    """Note the call of a function that nothing is known of."""
+    if isinstance(function, Global) and function.path not in REBUILD and is_function(function.module, function.name):
+        machine.budget.name_code(function.path)
 
 
 def rebuild_from_type(machine: Machine, args: Arguments) -> object:

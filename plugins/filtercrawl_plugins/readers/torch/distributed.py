@@ -77,7 +77,8 @@ class DistributedCheckpoint:
         metadata = read_metadata(files.main, budget)
         tensors = tuple(locate(record, files, budget) for record in metadata.tensors)
         numbers = (*_stated_by_tensors(metadata, tensors), *_stated_by_objects(metadata, files, budget))
-        return CheckpointContent(tensors=tensors, training=stated_progress(numbers))
+        training = stated_progress(numbers)
+        return CheckpointContent(tensors=tensors, training=training, code=tuple(budget.code))
 
 
 class DistributedShard:

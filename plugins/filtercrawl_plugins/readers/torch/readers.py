@@ -89,6 +89,10 @@ class TorchScript(TorchReader):
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the attributes of the module, then the constants of its code: weights, or the reason `constant`."""
+        yield from self.read_content(files).tensors
+
+    def read_content(self, files: Files) -> CheckpointContent:
+        """Return the tensors that `tensors` yields, and the code that the pickles name."""
         file = files.main
         budget = Budget(file)
         archive = TorchArchive(file, budget)
@@ -104,7 +108,7 @@ class TorchScript(TorchReader):
             held = list(walk.tensors(loaded.value, TensorPath(path=("constants",))))
             constants = with_packed_weights(held, [locator.locate(found, "constant") for found in held])
             tensors.extend(described_constants(list(constants), code))
-        yield from tensors
+        return CheckpointContent(tensors=tuple(tensors), code=tuple(budget.code))
 
 
 def with_packed_weights(found: Sequence[FoundTensor], stored: Sequence[StoredTensor]) -> Iterator[StoredTensor]:
@@ -155,7 +159,7 @@ def described_constants(constants: Sequence[StoredTensor], code: TorchScriptCode
 def content_of(file: RandomAccessFile, loaded: LoadedObject, budget: Budget) -> CheckpointContent:
     """Return every tensor of a loaded object, and the training state beside them."""
     tensors = tuple(locate_tensors(file, loaded, budget))
-    return CheckpointContent(tensors=tensors, training=training_state(loaded.value))
+    return CheckpointContent(tensors=tensors, training=training_state(loaded.value), code=tuple(budget.code))
 
 
 def locate_tensors(file: RandomAccessFile, loaded: LoadedObject, budget: Budget) -> list[StoredTensor]:

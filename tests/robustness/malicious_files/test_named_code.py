@@ -1,0 +1,100 @@
+"""What a pickle would run if it were loaded is named, and can be refused; nothing of it runs here."""
+
+from __future__ import annotations
+
+import collections
+import json
+import pickle
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import Sync
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.reader import read_content
+from filtercrawl.python_api.status import status
+from filtercrawl_plugins.formats.pickle.named_code import is_function, reaches_out
+from support.malicious_pickles import PAYLOADS, short, tensor, zipped
+from support.paths import REPOSITORY
+from support.torch_files import READERS, OneFile, saved
+from support.zoo_files import models
+
+SYSTEM = b"cos\nsystem\n(" + short("true") + b"tR"
+
+
+def code_of(data: bytes) -> tuple[str, ...]:
+    file = MemoryFile(data, "x.pt")
+    (reader,) = [reader for reader in READERS.values() if reader.can_read(file)]
+    return read_content(reader, OneFile(file)).code
+
+
+@pytest.mark.parametrize("name", [name for name in PAYLOADS if "holds itself" not in name and "lead out" not in name])
+def test_each_payload_is_named(name: str, tmp_path: Path) -> None:
+    assert code_of(PAYLOADS[name](tmp_path / "ran")), name
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_and_modules_of_torch_name_none() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+    for value in (network, network.state_dict(), {"a": collections.Counter("ab"), "p": Path("x"), "d": torch.float16}):
+        assert code_of(saved(value)) == ()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "expected"),
+    [
+        ("os", "system", True),
+        ("builtins", "eval", True),
+        ("builtins", "getattr", True),
+        ("builtins", "list", False),
+        ("builtins", "ValueError", False),
+        ("torch.hub", "load", True),
+        ("torch", "device", False),
+        ("argparse", "Namespace", False),
+        ("osmosis", "system", False),
+    ],
+)
+def test_names_that_reach_out(module: str, name: str, expected: bool) -> None:
+    assert reaches_out(module, name) is expected
+
+
+def test_functions_that_nothing_is_known_of() -> None:
+    assert is_function("anything.inside", "rebuild")
+    assert not is_function("anything.inside", "Model")
+    assert not is_function("torch._utils", "_rebuild_parameter")
+
+
+def test_a_run_says_what_was_not_run(
+    run_sync: Sync, dataset: Path, zoo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    item = short("w.weight") + tensor()
+    (zoo / "bad.pt").write_bytes(zipped(b"}(" + item + short("x") + SYSTEM + b"u"))
+    (zoo / "good.pt").write_bytes(saved({"w.weight": torch.ones(2, 2, 3, 3)}))
+    run_sync()
+    bad, good = (models(dataset)[f"local/{name}.pt"] for name in ("bad", "good"))
+    assert (bad["outcome"], good["outcome"]) == ("emitted", "emitted")
+    assert json.loads(bad["extra"]) == {"names_code": ["os.system"]}
+    assert good["extra"] is None
+    assert "bad.pt: names os.system; not run" in caplog.text
+    assert status(dataset).names_code == {"local/bad.pt": ("os.system",)}
+    assert "local/bad.pt: names os.system; not run" in str(status(dataset))
+
+
+def test_such_files_can_be_refused(run_sync: Sync, dataset: Path, zoo: Path) -> None:
+    (zoo / "bad.pt").write_bytes(zipped(b"}(" + short("w.weight") + tensor() + short("x") + SYSTEM + b"u"))
+    run_sync(refuse_code=True)
+    (row,) = models(dataset).values()
+    assert row["outcome"] == "failed"
+    assert row["reason"].startswith("names os.system, which loading it would run; refused")
+
+
+def test_the_page_of_limits_is_up_to_date() -> None:
+    docs = REPOSITORY / "docs"
+    page = runpy.run_path(str(docs / "limits.py"))["page"]()
+    assert (docs / "limits.md").read_text("utf-8") == page, "run `python docs/limits.py`"
+
+
+def test_pickles_of_classes_are_no_code() -> None:
+    assert code_of(zipped(pickle.dumps(collections.UserString("x"), 2)[2:-1])) == ()
