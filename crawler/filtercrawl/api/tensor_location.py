@@ -90,8 +90,8 @@ class TensorLocation:
     def read(self, box: SliceBounds) -> NDArray[np.uint8]:
         """Read a box of the tensor.
 
-        Little more than the box is read. A box whose elements are scattered is gathered part by part, so that memory
-        is bounded by the box and not by the tensor.
+        No byte is read twice, and at most `_SKIPPED_BYTES` for each element. A box whose elements are scattered is
+        gathered part by part, so that memory is bounded by the box and not by the tensor.
 
         Args:
             box: (start, stop) of each axis, in elements.

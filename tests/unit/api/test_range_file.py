@@ -75,7 +75,8 @@ def test_a_box_is_what_numpy_gives(view: tuple[TensorLocation, np.ndarray, Slice
     raw = extent.read(box)
     assert raw.shape == (*part.shape, 4)
     assert raw.tobytes() == np.ascontiguousarray(part).tobytes()
-    assert extent.file.total <= 8 * part.size + 4  # type: ignore[attr-defined]  # a Counted
+    # No byte twice, and few between scattered elements.
+    assert extent.file.total <= min(4 * extent.span(box), 4096 * part.size)  # type: ignore[attr-defined]  # a Counted
 
 
 @pytest.mark.parametrize("strides", [(9, 3, 1), (1, 300_000, 900_000), (3, 900_000, 1)])
