@@ -18,6 +18,7 @@ import numpy as np
 from filtercrawl.api import Files, RandomAccessFile, StoredTensor, TensorLocation, hookimpl
 
 MAGIC: Final = b"FCPOISON"
+AT_SIGHT: Final = b"FCGLANCE"
 HEADER_BYTES: Final = 1024
 SHAPE: Final = (8, 4, 3, 3)
 
@@ -26,10 +27,17 @@ Harm = Literal[
 ]  # fmt: skip
 
 
-def write_poisoned(path: Path, harm: Harm, *, times: int) -> Path:
-    """Write a file with one layer whose reader does harm the first times; returns the log of its attempts."""
+def write_poisoned(path: Path, harm: Harm, *, times: int, at_sight: bool = False) -> Path:
+    """Write a file with one layer whose reader does harm the first times; returns the log of its attempts.
+
+    Args:
+        path: The file.
+        harm: What the reader does.
+        times: How often.
+        at_sight: Whether it does so when it is asked if it can read the file.
+    """
     log = path.parent.with_name(f"{path.name}.attempts")
-    header = MAGIC + json.dumps({"harm": harm, "times": times, "log": str(log)}).encode()
+    header = (AT_SIGHT if at_sight else MAGIC) + json.dumps({"harm": harm, "times": times, "log": str(log)}).encode()
     weight = np.random.default_rng(len(path.name)).standard_normal(SHAPE, dtype=np.float32)
     path.write_bytes(header.ljust(HEADER_BYTES) + weight.tobytes())
     return log
@@ -39,19 +47,28 @@ class PoisonedReader:
     name = "poisoned"
 
     def can_read(self, file: RandomAccessFile) -> bool:
-        return file.size > HEADER_BYTES and file.read(0, len(MAGIC)) == MAGIC
+        magic = file.read(0, len(MAGIC)) if file.size > HEADER_BYTES else b""
+        if magic == AT_SIGHT:
+            harm_as_stated(file)
+        return magic in (MAGIC, AT_SIGHT)
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        stated = json.loads(files.main.read(len(MAGIC), HEADER_BYTES - len(MAGIC)))
-        with Path(stated["log"]).open("a") as log:
-            log.write(f"{os.getpid()}\n")
-        if len(Path(stated["log"]).read_text().splitlines()) <= stated["times"]:
-            do_harm(stated["harm"])
+        if files.main.read(0, len(MAGIC)) == MAGIC:
+            harm_as_stated(files.main)
         location = TensorLocation(file=files.main, offset=HEADER_BYTES, dtype="float32", shape=SHAPE)
         yield StoredTensor(name="conv.weight", key="conv.weight", shape=SHAPE, dtype="float32", location=location)
+
+
+def harm_as_stated(file: RandomAccessFile) -> None:
+    """Do what the header of a file states, as often as it states."""
+    stated = json.loads(file.read(len(MAGIC), HEADER_BYTES - len(MAGIC)))
+    with Path(stated["log"]).open("a") as log:
+        log.write(f"{os.getpid()}\n")
+    if len(Path(stated["log"]).read_text().splitlines()) <= stated["times"]:
+        do_harm(stated["harm"])
 
 
 def do_harm(harm: Harm) -> None:  # noqa: C901 - a list

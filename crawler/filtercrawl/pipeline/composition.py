@@ -21,6 +21,7 @@ from filtercrawl.dataset.object_store.session import StoredDataset
 from filtercrawl.pipeline.committing.offers import OfferRecorder
 from filtercrawl.pipeline.discovery.discover import Discovery
 from filtercrawl.pipeline.discovery.opt_out import load_opt_out
+from filtercrawl.pipeline.engines.processes.make import WorkerProcesses
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.planning.plan import Planner
 from filtercrawl.transport import MeasuredTransport
@@ -61,6 +62,7 @@ class Stages:
         transport: Network access.
         dataset: The dataset.
         stored: The same in an object store; None for one in a folder.
+        workers: Worker processes of this machine; None if the run takes others or threads.
 
     Attributes:
         discovery: Lists what selectors offer.
@@ -70,6 +72,7 @@ class Stages:
         transport: Network access.
         dataset: The dataset.
         stored: The same in an object store; None for one in a folder.
+        workers: Worker processes of this machine, if the run takes them.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Stages:
         transport: MeasuredTransport,
         dataset: WritableDataset,
         stored: StoredDataset | None = None,
+        workers: WorkerProcesses | None = None,
     ) -> None:
         settings, plugins, catalog = context.settings, context.plugins, dataset.catalog
         opt_out = load_opt_out(settings, transport)
@@ -89,6 +93,7 @@ class Stages:
             catalog=catalog,
             opt_out=opt_out,
             dry_run=settings.dry_run,
+            readers=None if workers is None else workers.readers(),
         )
         self.planner = Planner(
             now=context.now,
@@ -111,6 +116,7 @@ class Stages:
             plugin_of=plugins.origin,
             prune=settings.prune,
         )
+        self.workers = workers
         self.transport = transport
         self.dataset = dataset
         self.stored = stored

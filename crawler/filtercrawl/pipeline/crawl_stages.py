@@ -78,11 +78,8 @@ def make_engine(index: ContentIndex, context: SyncContext, stages: Stages) -> En
         from filtercrawl.pipeline.engines.ray_cluster.make import ray_engine  # an extra
 
         return ray_engine(settings, plugins, index, stages.transport, context.cancellation)
-    if settings.engine == "local" and context.transport is None:
-        from filtercrawl.pipeline.engines.processes.make import process_engine, works_here
-
-        if works_here(plugins):
-            return process_engine(settings, plugins, index, stages.transport, context.cancellation)
+    if stages.workers is not None and context.transport is None:
+        return stages.workers.engine(index, stages.transport)
     from filtercrawl.pipeline.engines.threads import ThreadEngine, crawler_of  # imports torch
 
     crawler = crawler_of(settings, plugins, index, stages.transport, context.cancellation)

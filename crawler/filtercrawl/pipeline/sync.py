@@ -14,6 +14,7 @@ from filtercrawl.pipeline.composition import Stages, SyncContext
 from filtercrawl.pipeline.discovery.discover import Listing, refuse_files_in
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.engines.installed import check_engine
+from filtercrawl.pipeline.engines.processes.make import worker_processes
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
@@ -58,9 +59,10 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         restored_hub_client(),
         stored_dataset(settings, progress, context.cancellation, create=True, read_only=settings.dry_run) as stored,
         open_dataset(settings, progress, stored.layers if stored else context.layer_store, create=True) as dataset,
+        worker_processes(settings, context.plugins, context.cancellation) as workers,
     ):
         repair_after_crash(dataset, progress)
-        stages = Stages(context, transport, dataset, stored)
+        stages = Stages(context, transport, dataset, stored, workers)
         listings = stages.discovery.list_all(chosen)
         refuse_files_in(settings.dataset, listings)
         for listing in listings:

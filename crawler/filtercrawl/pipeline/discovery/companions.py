@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
-from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, local_path
-from filtercrawl.api.errors import Cancelled, CheckpointError, FormatError
-from filtercrawl.api.format_names import FORMATS_WITHOUT_READER, format_name
-from filtercrawl.api.hub_cache import may_link_to
-from filtercrawl.api.local_file import LocalFile, file_version, listed_folder, open_listed
-from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.range_file import RandomAccessFile, relative_path
-from filtercrawl.api.reader import Reader, SupportsCompanionCheck, find_reader
-from filtercrawl.api.tensor import StoredTensor
-from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
+from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.known_models import KnownFiles
+from filtercrawl.pipeline.discovery.companion_files import find_companion_files
+from filtercrawl.pipeline.discovery.file_questions import FileReaders, is_part, is_readable, with_companions
 
 _SHARD: Final = re.compile(r"(?<!\d)\d{1,6}-of-\d{1,6}(?!\d)")
 
 
-def with_companions(checkpoint: Checkpoint, plugins: Plugins, known: KnownFiles | None) -> Checkpoint | str:
-    """Return a checkpoint with the companion files that its main file names, or what the file is if it has no weights.
+def find_companions(
+    checkpoints: Iterable[tuple[Checkpoint, KnownFiles | None]], readers: FileReaders
+) -> Iterator[Checkpoint | str]:
+    """Yield each checkpoint with the companion files that its main file names, or what the file is without weights.
 
-    Only local files are opened, and only if they may have changed since the last run; only then are readers imported.
+    Only local files are opened, and only if they may have changed since the last run; only then are readers asked.
+
+    Args:
+        checkpoints: Some hundred checkpoints, with their files as they were read last.
+        readers: Answer what a file is.
     """
+    found = [_without_opening(checkpoint, known) for checkpoint, known in checkpoints]
+    unsettled = [subject for subject in found if isinstance(subject, tuple)]
+    answers = readers.ask(with_companions, unsettled, lambda subject: subject[0]) if unsettled else iter(())
+    for settled in found:
+        yield next(answers) if isinstance(settled, tuple) else settled
+
+
+def _without_opening(checkpoint: Checkpoint, known: KnownFiles | None) -> Checkpoint | tuple[Checkpoint, bool]:
+    """Return a checkpoint with its companions, or with whether it is known where its file has to be opened."""
     main = checkpoint.files[0]
     if len(checkpoint.files) > 1 or not main.url.startswith("file:"):
         return checkpoint
@@ -37,39 +44,7 @@ def with_companions(checkpoint: Checkpoint, plugins: Plugins, known: KnownFiles 
     if before and main.etag is not None and before[0][1] == main.etag:
         paths = [path for path, _ in before[1:] if path is not None]
         return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths))) if paths else checkpoint
-    try:
-        with open_listed(main) as file:
-            reader = find_reader(plugins.readers, file)
-            if reader is None:
-                suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
-                if checkpoint.named or known is not None or suffix in WEIGHT_EXTENSIONS | FORMATS_WITHOUT_READER.keys():
-                    return checkpoint
-                return format_name(file) or "of no known format"
-            paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companion_paths(file)]
-            return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
-    except Cancelled:
-        raise
-    except Exception:  # noqa: BLE001 - crawling the checkpoint will say what is wrong with it
-        return checkpoint
-
-
-def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]:
-    """Yield the companions that exist inside the checkpoint's root, beside the main file, not beside what it links to.
-
-    One that cannot be looked up is left out too: its name is too long, holds a NUL or a surrogate, or its symlinks
-    form a cycle.
-    """
-    main = checkpoint.files[0]
-    root = listed_folder(main, local_path(main))
-    for path in dict.fromkeys(paths):
-        try:
-            target = (root / path).resolve()
-            if not target.is_file() or not may_link_to(root.resolve(), target):
-                continue
-            status, url = target.stat(), (root / path).as_uri()
-        except (OSError, RuntimeError, ValueError):
-            continue
-        yield RemoteFile(url=url, size=status.st_size, etag=file_version(status), path=path)
+    return checkpoint, known is not None
 
 
 def is_shard_name(path: str) -> bool:
@@ -87,18 +62,18 @@ class PartFinder:
     - where it is no checkpoint (no reader reads it, and none ever did) and the file that names it is read whole.
     """
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], plugins: Plugins, catalog: Catalog | None) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint], readers: FileReaders, catalog: Catalog | None) -> None:
         """Describe a listing.
 
         Args:
             checkpoints: All checkpoints of the listing, with their companion files.
-            plugins: Installed readers, imported only where a file has to be opened.
+            readers: Answer what a file is.
             catalog: What earlier runs know.
         """
         self._listed = {checkpoint.files[0].url: checkpoint for checkpoint in checkpoints}
-        self._plugins = plugins
+        self._readers = readers
         self._catalog = catalog
-        self._tensors: dict[str, tuple[StoredTensor, ...] | None] = {}
+        self._readable: dict[str, bool] = {}
 
     def parts(self, checkpoint: Checkpoint, known: KnownFiles | None) -> Iterator[str]:
         """Yield the addresses of companion files that are parts of a checkpoint.
@@ -118,76 +93,25 @@ class PartFinder:
         for file in listed:
             if is_shard_name(file.path or file.url):
                 settled = unchanged and not (self._catalog and self._catalog.has_location(file.url))
-                if settled or (tensors := self._tensors_of(file.url)) is None or self._owns(checkpoint, file, tensors):
+                if settled or self._is_part(checkpoint, file):
                     yield file.url
             elif self._is_data_of(file, main):
                 yield file.url
 
     def _is_data_of(self, companion: RemoteFile, main: RemoteFile) -> bool:
         """Return whether a companion is external data: no checkpoint itself, of one that can be read."""
-        if self._tensors_of(companion.url) is not None or self._tensors_of(main.url) is None:
+        if self._is_readable(companion.url) or not self._is_readable(main.url):
             return False
         # One that cannot be read now may be read again later.
         return not (self._catalog and self._catalog.has_content_from(companion.url))
 
-    def _owns(self, checkpoint: Checkpoint, companion: RemoteFile, tensors: Sequence[StoredTensor]) -> bool:
-        path = str(PurePosixPath(companion.path or "").relative_to(folder(checkpoint)))
-        try:
-            with open_listed(checkpoint.files[0]) as file:
-                reader: object = find_reader(self._plugins.readers, file)
-                return isinstance(reader, SupportsCompanionCheck) and reader.owns_companion(file, path, tensors)
-        except Cancelled:
-            raise
-        except Exception:  # noqa: BLE001 - a plugin's reader may raise anything
-            return False
+    def _is_part(self, checkpoint: Checkpoint, file: RemoteFile) -> bool:
+        subject = (checkpoint, file, self._listed[file.url])
+        (answer,) = self._readers.ask(is_part, [subject], lambda _: False)
+        return answer
 
-    def _tensors_of(self, url: str) -> tuple[StoredTensor, ...] | None:
-        """Return the tensors of a checkpoint of the listing; None if no reader reads it without an error."""
-        if url not in self._tensors:
-            try:
-                with ExitStack() as opened:
-                    self._tensors[url] = _read(self._listed[url], self._plugins.readers, opened)
-            except Cancelled:
-                raise
-            except Exception:  # noqa: BLE001 - crawling the checkpoint will say what is wrong with it
-                self._tensors[url] = None
-        return self._tensors[url]
-
-
-def _read(checkpoint: Checkpoint, readers: Sequence[Reader], opened: ExitStack) -> tuple[StoredTensor, ...] | None:
-    files = _LocalFiles(checkpoint, readers, opened)
-    reader = find_reader(readers, files.main)
-    return None if reader is None else tuple(reader.tensors(files))
-
-
-class _LocalFiles:
-    """The files of a local checkpoint, as its reader sees them."""
-
-    def __init__(
-        self, checkpoint: Checkpoint, readers: Sequence[Reader], opened: ExitStack, main: RemoteFile | None = None
-    ) -> None:
-        self._checkpoint = checkpoint
-        self._readers = readers
-        self._opened = opened
-        self.main: RandomAccessFile = self._open(main or checkpoint.files[0])
-
-    def open(self, path: str) -> RandomAccessFile:
-        return self._open(self._find(path))
-
-    def tensors(self, path: str) -> Iterator[StoredTensor]:
-        # Without readers: an index names no index.
-        shard = _LocalFiles(self._checkpoint, (), self._opened, self._find(path))
-        reader = find_reader(self._readers, shard.main)
-        if reader is None:
-            raise FormatError(f"{path}: no reader claims it")
-        return reader.tensors(shard)
-
-    def _find(self, path: str) -> RemoteFile:
-        wanted = str(folder(self._checkpoint) / relative_path(path))
-        found = next((file for file in self._checkpoint.files if file.path == wanted), None)
-        if found is None:
-            raise CheckpointError(f"{path}: no such file")
-        return found
-
-    def _open(self, file: RemoteFile) -> LocalFile:
-        return self._opened.enter_context(open_listed(file))
+    def _is_readable(self, url: str) -> bool:
+        """Return whether a checkpoint of the listing can be read."""
+        if url not in self._readable:
+            (self._readable[url],) = self._readers.ask(is_readable, [self._listed[url]], lambda _: False)
+        return self._readable[url]

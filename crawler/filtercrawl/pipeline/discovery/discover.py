@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.known_models import KnownFiles, batches
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.architectures import with_architecture
-from filtercrawl.pipeline.discovery.companions import PartFinder, with_companions
+from filtercrawl.pipeline.discovery.companions import PartFinder, find_companions
+from filtercrawl.pipeline.discovery.file_questions import FileReaders, ReadersHere
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.previous_states import PreviousStates
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -63,6 +64,7 @@ class Discovery:
         catalog: What earlier runs know; None outside of a dataset.
         opt_out: What may not be fetched.
         dry_run: Whether nothing will be read.
+        readers: Look into local files; None for the readers of this process.
     """
 
     plugins: Plugins
@@ -71,6 +73,7 @@ class Discovery:
     catalog: Catalog | None = None
     opt_out: OptOut = field(default_factory=OptOut)
     dry_run: bool = False
+    readers: FileReaders | None = None
 
     def list_all(self, selectors: Sequence[Selector]) -> list[Listing]:
         """List every selector; a source that fails is reported in its listing and stops no other.
@@ -126,33 +129,33 @@ class Discovery:
         kept: list[Checkpoint] = []
         parts: set[str] = set()
         ignored: dict[str, str] = {}
-        for checkpoint, known in self._with_known_files(listing.selector, listing.checkpoints):
-            grouped = with_companions(checkpoint, self.plugins, known)
-            if isinstance(grouped, str):
-                ignored[checkpoint.files[0].url] = grouped
-                continue
-            kept.append(grouped)
-            parts.update(file.url for file in checkpoint.files[1:])  # as the source says
+        readers = self.readers or ReadersHere(self.plugins)
+        for batch in batches(listing.checkpoints):
+            known_files = self._known_files(listing.selector, batch)
+            found = find_companions(zip(batch, known_files, strict=True), readers)
+            for checkpoint, grouped in zip(batch, found, strict=True):
+                if isinstance(grouped, str):
+                    ignored[checkpoint.files[0].url] = grouped
+                    continue
+                kept.append(grouped)
+                parts.update(file.url for file in checkpoint.files[1:])  # as the source says
         groups = [checkpoint for checkpoint in kept if len(checkpoint.files) > 1]
         companions = {file.url for checkpoint in groups for file in checkpoint.files[1:]}
-        finder = PartFinder(kept, self.plugins, self.catalog)
-        for checkpoint, known in self._with_known_files(listing.selector, groups):
-            if checkpoint.files[0].url.startswith("file:"):
-                parts.update(finder.parts(checkpoint, known))
+        finder = PartFinder(kept, readers, self.catalog)
+        for batch in batches(groups):
+            for checkpoint, known in zip(batch, self._known_files(listing.selector, batch), strict=True):
+                if checkpoint.files[0].url.startswith("file:"):
+                    parts.update(finder.parts(checkpoint, known))
         return replace(
             listing,
             checkpoints=tuple(c for c in kept if c.named or c.files[0].url not in parts),
             ignored=Counter(kind for url, kind in sorted(ignored.items()) if url not in companions),
         )
 
-    def _with_known_files(
-        self, selector: Selector, checkpoints: Iterable[Checkpoint]
-    ) -> Iterator[tuple[Checkpoint, KnownFiles | None]]:
-        """Yield each checkpoint with its files as they were read last."""
-        for batch in batches(checkpoints):
-            ids = [f"{selector.source}/{checkpoint.name}" for checkpoint in batch]
-            known = self.catalog.files_by_id(ids) if self.catalog else {}
-            yield from zip(batch, map(known.get, ids), strict=True)
+    def _known_files(self, selector: Selector, checkpoints: Sequence[Checkpoint]) -> Iterator[KnownFiles | None]:
+        """Return the files of each checkpoint as they were read last."""
+        ids = [f"{selector.source}/{checkpoint.name}" for checkpoint in checkpoints]
+        return map((self.catalog.files_by_id(ids) if self.catalog else {}).get, ids)
 
 
 def with_visual_category(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkpoint:

@@ -8,6 +8,7 @@ import signal
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.api.formatting import format_size
@@ -21,7 +22,6 @@ from filtercrawl.pipeline.engines.processes.messages import (
     Cancel,
     LimitedOrder,
     ProcessLimits,
-    ServerSettings,
 )
 from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, WorkerProcess
 from filtercrawl.pipeline.engines.workers.attempt import Attempt, Job, Loss
@@ -41,13 +41,13 @@ class ProcessRun:
     """What a run asks of its worker processes.
 
     Attributes:
-        settings: Settings of the server and the workers.
+        staging: Folder of the run for staged files.
         jobs: Checkpoints that are read at a time.
         limits: What each attempt may use.
         budget: What all workers together may still fetch.
     """
 
-    settings: ServerSettings
+    staging: Path
     jobs: int
     limits: AttemptLimits
     budget: Budget
@@ -67,20 +67,21 @@ class ProcessAttempt(Attempt):
 
 
 class ProcessDriver(Driver[ProcessAttempt]):
-    """Runs attempts in forks of a server that it starts.
+    """Runs attempts in forks of a server.
 
     Args:
         run: What to run.
+        server: Forks workers.
         index: Contents that are known or being read.
     """
 
-    def __init__(self, run: ProcessRun, index: ContentIndex) -> None:
-        super().__init__(index, run.settings.worker.staging, MAX_RETRIES)
+    def __init__(self, run: ProcessRun, server: ForkServer, index: ContentIndex) -> None:
+        super().__init__(index, run.staging, MAX_RETRIES)
         self._run = run
         self._idle: list[WorkerProcess] = []
         self._ended: list[ProcessAttempt] = []
+        self._server = server
         self._staging.mkdir(parents=True)
-        self._server = ForkServer(run.settings)
 
     @property
     def n_ahead(self) -> int:
@@ -94,7 +95,7 @@ class ProcessDriver(Driver[ProcessAttempt]):
         return len(running) < (self._run.jobs if on_this_machine(job.task) else n_workers(self._run.jobs))
 
     def close(self) -> None:
-        """End what still runs, and remove its files."""
+        """End what still runs, and remove its files; the server stays."""
         try:
             self.cancel()
             deadline = time.monotonic() + _END_SECONDS
@@ -103,7 +104,8 @@ class ProcessDriver(Driver[ProcessAttempt]):
                     if attempt.worker.connection in wait([attempt.worker.connection], timeout=0.05):
                         self._receive_last(attempt)
         finally:
-            self._server.close()
+            for worker in (*self._idle, *(attempt.worker for attempt in self._ended)):
+                self._server.kill(worker)
             shutil.rmtree(self._staging, ignore_errors=True)
 
     def _begin(self, job: Job[ProcessAttempt]) -> ProcessAttempt:
@@ -170,6 +172,7 @@ class ProcessDriver(Driver[ProcessAttempt]):
         if isinstance(message, Finished):
             self._note(message.update)
             self._ended.remove(attempt)
+            self._idle.append(attempt.worker)
         elif isinstance(message, Update):
             self._note(message)
 

@@ -1,11 +1,14 @@
-"""Make the engine `local` of a run from its settings."""
+"""Open the worker processes of a run from its settings: an engine, and readers for what is asked before."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.cancellation import CancellationToken
@@ -14,8 +17,10 @@ from filtercrawl.api.plugin_modules import group_of
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.engines.processes.driver import ProcessDriver, ProcessRun, n_workers
-from filtercrawl.pipeline.engines.processes.limits import attempt_limits
+from filtercrawl.pipeline.engines.processes.limits import AttemptLimits, attempt_limits
 from filtercrawl.pipeline.engines.processes.messages import ServerSettings
+from filtercrawl.pipeline.engines.processes.readers import QUESTION_SECONDS, ReadersInWorker
+from filtercrawl.pipeline.engines.processes.server_handle import ForkServer
 from filtercrawl.pipeline.engines.workers.budget import Budget
 from filtercrawl.pipeline.engines.workers.common_settings import left_of, worker_settings
 from filtercrawl.pipeline.engines.workers.engine import WorkerEngine
@@ -24,32 +29,80 @@ from filtercrawl.transport import MeasuredTransport
 _KINDS: Final = ("sources", "readers", "measures")
 
 
-def process_engine(
-    settings: Settings,
-    plugins: Plugins,
-    index: ContentIndex,
-    transport: MeasuredTransport,
-    cancellation: CancellationToken,
-) -> WorkerEngine:
-    """Return an engine whose processes are not started yet.
+@dataclass(frozen=True, kw_only=True)
+class WorkerProcesses:
+    """The worker processes of a run; none is started before there is something to read.
+
+    Attributes:
+        settings: Settings of the run.
+        server: Forks them.
+        limits: What one attempt may use.
+        staging: Folder of the run for staged files.
+        cancellation: Ends the run.
+    """
+
+    settings: Settings
+    server: ForkServer
+    limits: AttemptLimits
+    staging: Path
+    cancellation: CancellationToken
+
+    def engine(self, index: ContentIndex, transport: MeasuredTransport) -> WorkerEngine:
+        """Return an engine.
+
+        Args:
+            index: Contents that are known or being read.
+            transport: Network access of this process, whose requests count against the budgets.
+        """
+        settings = self.settings
+        run = ProcessRun(
+            staging=self.staging,
+            jobs=settings.jobs,
+            limits=self.limits,
+            budget=Budget(
+                left_of(settings.max_requests, transport.requests), left_of(settings.max_bytes, transport.bytes_fetched)
+            ),
+        )
+        return WorkerEngine(lambda: ProcessDriver(run, self.server, index), index, self.cancellation)
+
+    def readers(self) -> ReadersInWorker:
+        """Return readers for what is asked about files before they are crawled."""
+        first = self.limits.after(0)
+        seconds = min(first.cpu_seconds, first.stall_seconds, QUESTION_SECONDS)
+        return ReadersInWorker(
+            self.server, replace(first, cpu_seconds=seconds, stall_seconds=seconds), self.cancellation
+        )
+
+
+@contextmanager
+def worker_processes(
+    settings: Settings, plugins: Plugins, cancellation: CancellationToken
+) -> Iterator[WorkerProcesses | None]:
+    """Open the worker processes of a run, and end them with it.
 
     Args:
         settings: Settings of the run.
         plugins: What the process of the run uses, and its workers too.
-        index: Contents that are known or being read.
-        transport: Network access of this process, whose requests count against the budgets.
         cancellation: Ends the run.
+
+    Yields:
+        They; None where another engine is asked for, or other processes could not do what this one can.
     """
+    if settings.engine != "local" or not works_here(plugins):
+        yield None
+        return
     worker = worker_settings(settings, plugins, f".workers-{secrets.token_hex(8)}", n_workers(settings.jobs))
-    run = ProcessRun(
-        settings=ServerSettings(worker=worker, sources=()),
-        jobs=settings.jobs,
-        limits=attempt_limits(settings),
-        budget=Budget(
-            left_of(settings.max_requests, transport.requests), left_of(settings.max_bytes, transport.bytes_fetched)
-        ),
-    )
-    return WorkerEngine(lambda: ProcessDriver(run, index), index, cancellation)
+    server = ForkServer(ServerSettings(worker=worker, sources=()))
+    try:
+        yield WorkerProcesses(
+            settings=settings,
+            server=server,
+            limits=attempt_limits(settings),
+            staging=worker.staging,
+            cancellation=cancellation,
+        )
+    finally:
+        server.close()
 
 
 def works_here(plugins: Plugins) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from filtercrawl.api.reader import Reader
 from filtercrawl.pipeline.engines.workers import messages
 from filtercrawl.pipeline.engines.workers.attempt import Limits
-from filtercrawl.pipeline.engines.workers.messages import Order, WorkerSettings
+from filtercrawl.pipeline.engines.workers.messages import Order, Update, WorkerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,36 @@ class LimitedOrder(Order):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Questions about local files; the worker sends `Started`, and a `Replied` for each subject.
+
+    Attributes:
+        question: A function of a module, called with the installed readers and a subject.
+        subjects: What is asked about.
+        limits: What each answer may use.
+    """
+
+    question: Callable[[Sequence[Reader], Any], Any]
+    subjects: tuple[Any, ...]
+    limits: ProcessLimits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replied:
+    """The answer about one subject.
+
+    Attributes:
+        value: The answer.
+        failed: Whether there is none, since the readers raised something.
+        update: What there was to tell since the last message.
+    """
+
+    value: Any = None
+    failed: bool = False
+    update: Update = field(default_factory=Update)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cancel:
     """End the checkpoint in progress after the current step."""
 
@@ -105,4 +138,4 @@ class Admitted:
     allowed: bool
 
 
-Message = messages.Message | Admit
+Message = messages.Message | Admit | Replied

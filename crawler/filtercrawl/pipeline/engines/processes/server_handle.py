@@ -23,47 +23,42 @@ _EXIT_SECONDS: Final = 10.0
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class WorkerProcess:
     """A worker.
 
     Attributes:
         number: Unique within its server.
         connection: What it says is received here.
+        started: Whether it has said anything: its server may have to import first.
     """
 
     number: int
     connection: Connection[Any, Any]
+    started: bool = False
 
 
 class ForkServer:
-    """A process that forks workers. It is started at once and has its imports done some seconds later.
+    """A process that forks workers. It starts when the first one is asked for, and has its imports done seconds later.
 
     Args:
         settings: Its settings.
-
-    Attributes:
-        control: Becomes ready when a worker has ended, or the server.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
-        ours, theirs = socket.socketpair()
-        start = (
-            f"import sys; sys.path[:] = {sys.path!r}; from filtercrawl.pipeline.engines.processes.server import main; "
-            "main()"
-        )
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - this Python
-                [sys.executable, "-c", start],
-                stdin=theirs.fileno(),
-                env=environment(**dict.fromkeys(_ONE_THREAD, "1")),
-                start_new_session=True,
-            )
-        self.control: Connection[Any, Any] = Connection(ours.detach())
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: Connection[Any, Any] | None = None
         self._numbers = itertools.count()
         self._exited: dict[int, int] = {}
         self._ready = False
-        self.control.send(settings)
+
+    @property
+    def control(self) -> Connection[Any, Any]:
+        """What becomes ready when a worker has ended, or the server."""
+        if self._control is None:
+            self._control = self._start()
+        return self._control
 
     def fork(self) -> WorkerProcess:
         """Have a worker forked; what is sent to it waits until it runs.
@@ -76,7 +71,7 @@ class ForkServer:
         try:
             with theirs:
                 self.control.send(Fork(worker=number))
-                send_handle(self.control, theirs.fileno(), self._process.pid)
+                send_handle(self.control, theirs.fileno(), None)
         except OSError as error:
             ours.close()
             raise self._lost() from error
@@ -121,11 +116,28 @@ class ForkServer:
 
     def close(self) -> None:
         """Kill the workers and end the server."""
-        self.control.close()
-        self._process.wait()
+        if self._control is not None and self._process is not None:
+            self._control.close()
+            self._process.wait()
+
+    def _start(self) -> Connection[Any, Any]:
+        ours, theirs = socket.socketpair()
+        start = (
+            f"import sys; sys.path[:] = {sys.path!r}; from filtercrawl.pipeline.engines.processes.server import main; "
+            "main()"
+        )
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - this Python
+                [sys.executable, "-c", start],
+                stdin=theirs.fileno(),
+                env=environment(**dict.fromkeys(_ONE_THREAD, "1")),
+                start_new_session=True,
+            )
+        control: Connection[Any, Any] = Connection(ours.detach())
+        control.send(self._settings)
+        return control
 
     def _lost(self) -> EngineError:
         what = "ended" if self._ready else "did not start"
-        return EngineError(
-            f"the server of worker processes {what} (exit code {self._process.wait()}); --engine threads does without"
-        )
+        code = None if self._process is None else self._process.wait()
+        return EngineError(f"the server of worker processes {what} (exit code {code}); --engine threads does without")

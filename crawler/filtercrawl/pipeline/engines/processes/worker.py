@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import logging
 import os
 import queue
 import signal
@@ -14,15 +15,26 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, TypeVar
 
 from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.errors import describe_error
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config.environment import cache_home
 from filtercrawl.dataset.schema.model_row import ContentKey
 from filtercrawl.pipeline.engines.processes.guard import Guard
 from filtercrawl.pipeline.engines.processes.limits import data_bytes, limit_this_process
-from filtercrawl.pipeline.engines.processes.messages import Admit, Admitted, Cancel, LimitedOrder, Message
+from filtercrawl.pipeline.engines.processes.messages import (
+    Admit,
+    Admitted,
+    Ask,
+    Cancel,
+    LimitedOrder,
+    Message,
+    Replied,
+)
 from filtercrawl.pipeline.engines.workers.messages import Answer, Finished, Question, Started, WorkerSettings
 from filtercrawl.pipeline.engines.workers.task_crawler import UPDATE_SECONDS, ContentDeferred, TaskCrawler
 from filtercrawl.pipeline.process_settings import limit_torch_threads
+
+logger = logging.getLogger(__name__)
 
 # How often a waiting thread looks at its cancellation token.
 _POLL_SECONDS: Final = 0.2
@@ -58,8 +70,9 @@ class _Worker:
     def __init__(self, connection: Connection[Any, Any], settings: WorkerSettings, plugins: Plugins) -> None:
         self._connection = connection
         self._settings = settings
+        self._plugins = plugins
         self._crawler = TaskCrawler(settings, plugins, self._admit)
-        self._orders: queue.SimpleQueue[LimitedOrder] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[LimitedOrder | Ask] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._admissions: queue.SimpleQueue[Admitted] = queue.SimpleQueue()
         self._sending, self._admitting = threading.Lock(), threading.Lock()
@@ -68,16 +81,34 @@ class _Worker:
     def run(self) -> None:
         """Read checkpoint after checkpoint."""
         limit_torch_threads()
-        imported = data_bytes() if self._crawler.on_cpu else None
+        self._imported = data_bytes() if self._crawler.on_cpu else None
         threading.Thread(target=self._receive, name="receive", daemon=True).start()
         self._guard.install()
         while True:
             order = self._orders.get()
-            limit_this_process(order.limits, imported)
-            self._guard.network = not order.local
             self._send(Started())
-            finished = self._crawler.crawl(order.task, self._settings.staging / order.attempt, self)
-            self._send(Finished(result=finished.result, deferred=finished.deferred, update=self._crawler.update()))
+            if isinstance(order, LimitedOrder):
+                self._crawl(order)
+            else:
+                self._answer(order)
+
+    def _crawl(self, order: LimitedOrder) -> None:
+        limit_this_process(order.limits, self._imported)
+        self._guard.network = not order.local
+        finished = self._crawler.crawl(order.task, self._settings.staging / order.attempt, self)
+        self._send(Finished(result=finished.result, deferred=finished.deferred, update=self._crawler.update()))
+
+    def _answer(self, order: Ask) -> None:
+        self._guard.network = False
+        for subject in order.subjects:
+            limit_this_process(order.limits, self._imported)
+            value, failed = None, False
+            try:
+                value = order.question(self._plugins.readers, subject)
+            except BaseException as error:  # noqa: BLE001 - a plugin may raise SystemExit
+                logger.debug("a question about a file has no answer: %s", describe_error(error))
+                failed = True
+            self._send(Replied(value=value, failed=failed, update=self._crawler.update()))
 
     def claim(self, key: ContentKey, model_id: str, cancellation: CancellationToken | None = None) -> str | None:
         """Ask the driver who holds a content; see `filtercrawl.pipeline.crawling.crawl.ContentClaims`.
@@ -119,8 +150,8 @@ class _Worker:
         finally:  # the driver is gone
             os._exit(1)
 
-    def _take(self, message: LimitedOrder | Answer | Admitted | Cancel) -> None:
-        if isinstance(message, LimitedOrder):
+    def _take(self, message: LimitedOrder | Ask | Answer | Admitted | Cancel) -> None:
+        if isinstance(message, LimitedOrder | Ask):
             self._orders.put(message)
         elif isinstance(message, Answer):
             self._answers.put(message)
