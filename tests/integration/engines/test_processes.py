@@ -122,7 +122,7 @@ def test_workers_keep_to_the_budget_of_requests_together_and_logs_arrive(
         assert run_on("local", selector).checkpoints["new"] + report.checkpoints["new"] == 3
 
 
-@pytest.mark.parametrize("harm", ["hang", "compute"])
+@pytest.mark.parametrize("harm", ["hang", pytest.param("compute", marks=pytest.mark.exhaustive)])
 def test_a_cancelled_run_ends_soon_whatever_its_readers_do(harm: Harm, run_on: RunOn, dataset: Path, zoo: Path) -> None:
     write_networks(zoo)
     log = write_poisoned(zoo / "a.bin", harm, times=99)
