@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from filtercrawl.testing import CHECKS, FakeZoo, FileServer, check
-from filtercrawl.testing.reader_checks import Sample
+from filtercrawl.api.convolution import Convolution
+from filtercrawl.testing import CHECKS, ExpectedTensor, FakeZoo, FileServer, ReaderSample, check
 from support.hub.server import Fault, HubServer
 
 pytestmark = pytest.mark.usefixtures("forked_children")
@@ -143,39 +143,46 @@ def test_timm(hub: HubServer) -> None:
     assert set(verdict.passed) == LISTING | {"build"}
 
 
-def samples(name: str, tmp_path: Path) -> Sample:
-    """A file of each format."""
+def samples(name: str) -> ReaderSample:
+    """A file of each format, written by its own library, and what it holds."""
     import io
 
     import numpy as np
     import torch
+    from safetensors.numpy import save
 
     from support.onnx_models import model, node, random_array, tensor
-    from support.zoo_files import put, state
 
+    arrays = {"deep.weight": random_array(64, 64, 3, 3), "deep.bias": random_array(64)}
+    expected = {key: ExpectedTensor(values=array) for key, array in arrays.items()}
     made: Any = io.BytesIO()
     match name:
         case "safetensors":
-            return put(tmp_path / "x", state()).read_bytes()
+            made.write(save(arrays))
         case "npz":
-            np.savez(made, **{key: value.numpy() for key, value in state().items()})
+            np.savez(made, **arrays)
         case "torch":
-            torch.save(state(), made)
+            torch.save({key: torch.from_numpy(array) for key, array in arrays.items()}, made)
         case "onnx":
-            weight = tensor("w", random_array(4, 3, 3, 3))
-            return model([node("Conv", ["x", "w"], "y")], [weight]).SerializeToString()
-    return bytes(made.getvalue())
+            weight = tensor("deep.weight", arrays["deep.weight"])
+            made.write(model([node("Conv", ["x", "deep.weight"], "y")], [weight]).SerializeToString())
+            facts = Convolution(
+                op="conv2d", groups=1, stride=(1, 1), padding=(0, 0), dilation=(1, 1), n_calls=1,
+                source="onnx_graph",
+            )  # fmt: skip
+            expected = {"deep.weight": ExpectedTensor(values=arrays["deep.weight"], convolution=facts)}
+    return ReaderSample(files={f"net.{name}": bytes(made.getvalue())}, tensors=expected)
 
 
 @pytest.mark.parametrize("name", ["safetensors", "npz", "torch", "onnx"])
-def test_readers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib
 
     module = importlib.import_module(f"filtercrawl_plugins.readers.{name}")
-    monkeypatch.setattr(module, "samples", lambda: [samples(name, tmp_path)], raising=False)
+    monkeypatch.setattr(module, "samples", lambda: [samples(name)], raising=False)
     verdict = check(module.__name__)
     assert verdict.findings == ()
-    assert set(verdict.passed) == {"reader-claims", "reader-tensors"}
+    assert set(verdict.passed) == {"reader-claims", "reader-tensors", "reader-bytes"}
 
 
 @pytest.mark.exhaustive

@@ -17,6 +17,9 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.plugin_modules import KINDS, group_of, installed_entry_points
 from support.paths import REPOSITORY
 
+# Writes the text of a plugin's module where it can be imported; returns the module's name.
+WritePlugin = Callable[[str], str]
+
 
 class Zoo:
     """A source that offers what it is given."""

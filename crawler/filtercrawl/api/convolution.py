@@ -21,7 +21,7 @@ class Convolution:
         dilation: Elements, one for each spatial axis.
         learned: Whether training changes the weight; False for a buffer.
         n_calls: How often one forward pass uses it.
-        source: Where the facts come from.
+        source: Where the facts come from; `plugin` for readers of other distributions.
     """
 
     op: Op
@@ -31,7 +31,7 @@ class Convolution:
     dilation: tuple[int, ...] | None = None
     learned: bool | None = None
     n_calls: int | None = None
-    source: Literal["module", "onnx_graph", "keras_config", "tflite_graph", "export_graph", "cnn_filter_db"]
+    source: Literal["module", "onnx_graph", "keras_config", "tflite_graph", "export_graph", "cnn_filter_db", "plugin"]
 
     @property
     def transposed(self) -> bool:

@@ -12,25 +12,27 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from filtercrawl.api.analysis import Analysis
-from filtercrawl.api.plugin_manager import load_plugins
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.testing.finding import Violation
+from filtercrawl.testing.isolation import IsolatedPlugin
 from filtercrawl.testing.sample_weights import sample_weights
 
 _SECONDS: Final = 600
 
 
-def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Violation]:
+def analyses(isolated: IsolatedPlugin, module: str) -> Iterator[Violation]:
     """An analysis gives results that can be written, also without kernels, and the same ones twice."""
+    found = isolated.own.analyses
     with TemporaryDirectory(prefix="filtercrawl-check-") as temporary:
         for name, count in (("small", 3), ("empty", 0)):
-            dataset = _dataset(Path(temporary) / name, count)
-            first = _analyse(dataset, module, found)
+            dataset = _dataset(Path(temporary) / name, count, isolated.plugins)
+            first = _analyse(dataset, module, isolated)
             yield from _failures(first, found, name)
             if count and not first.get("left_out"):
                 before = _tables(dataset)
-                _analyse(dataset, module, found)
+                _analyse(dataset, module, isolated)
                 if changed := sorted(path for path, data in _tables(dataset).items() if before.get(path) != data):
                     yield (
                         f"two runs over one dataset give two results: {changed[0]}",
@@ -38,7 +40,7 @@ def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Violation]:
                     )
 
 
-def _dataset(folder: Path, count: int) -> Path:
+def _dataset(folder: Path, count: int, plugins: Plugins) -> Path:
     """Make a dataset of so many networks; with none, of a file without kernels."""
     zoo = folder / "zoo"
     zoo.mkdir(parents=True)
@@ -50,14 +52,27 @@ def _dataset(folder: Path, count: int) -> Path:
     dataset = folder / "dataset"
     sync(
         [f"local:{zoo}"],
-        SyncContext(settings=Settings(dataset=dataset, device="cpu", engine="threads", jobs=1), plugins=load_plugins()),
+        SyncContext(settings=Settings(dataset=dataset, device="cpu", engine="threads", jobs=1), plugins=plugins),
     )
     return dataset
 
 
-def _analyse(dataset: Path, module: str, found: tuple[Analysis, ...]) -> dict[str, Any]:
+def _analyse(dataset: Path, module: str, isolated: IsolatedPlugin) -> dict[str, Any]:
+    found = isolated.own.analyses
     only = [argument for analysis in found for argument in ("--only", analysis.name)]
-    arguments = ["--plugin", module, "analyze", "--dataset", str(dataset), "--resamples", "3", *only, "--json"]
+    without = [argument for name in isolated.left_out for argument in ("--no-plugin", name)]
+    arguments = [
+        *without,
+        "--plugin",
+        module,
+        "analyze",
+        "--dataset",
+        str(dataset),
+        "--resamples",
+        "3",
+        *only,
+        "--json",
+    ]
     done = subprocess.run(  # noqa: S603 - this very program
         [sys.executable, "-m", "filtercrawl", *arguments], capture_output=True, timeout=_SECONDS, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from filtercrawl.api.errors import CheckpointError, describe_error
-from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
-from filtercrawl.api.reader import Reader, find_reader
+from filtercrawl.api.reader import Reader, SupportsTrainingState, find_reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE
 from filtercrawl.api.vocabulary import REASONS
+from filtercrawl.testing import sample_values
 from filtercrawl.testing.finding import Violation
+from filtercrawl.testing.reader_sample import ExpectedTensor, ReaderSample, RecordingFile, SampleFiles
 from filtercrawl.testing.sample_weights import sample_weights
 
-# A sample is a file, or the files of one checkpoint by their path, the main one first.
-Sample = bytes | Mapping[str, bytes]
 UNRELATED_FILES: Final = {
     "an empty file": b"",
     "one byte": b"\0",
@@ -28,44 +29,13 @@ UNRELATED_FILES: Final = {
 }
 # `can_read` is called for every file of every source.
 _MAX_BYTES_READ: Final = 64 * 1024
-
-
-class _Counted(MemoryFile):
-    """A file in memory that counts the bytes that are read."""
-
-    def __init__(self, data: bytes, name: str = "sample") -> None:
-        super().__init__(data, name)
-        self.bytes_read = 0
-
-    def read(self, offset: int, length: int) -> bytes:
-        self.bytes_read += length
-        return super().read(offset, length)
-
-
-class _Files:
-    """The files of a sample, as its reader sees them."""
-
-    def __init__(self, sample: Sample, reader: Reader) -> None:
-        named = {"sample": sample} if isinstance(sample, bytes) else dict(sample)
-        self._files = {name: _Counted(data, name) for name, data in named.items()}
-        self._reader = reader
-        self.main: RandomAccessFile = next(iter(self._files.values()))
-
-    def open(self, path: str) -> RandomAccessFile:
-        if path not in self._files:
-            raise CheckpointError(f"{self.main.name}: needs the file {path!r}, which is not beside it")
-        return self._files[path]
-
-    def tensors(self, path: str) -> Iterator[StoredTensor]:
-        files = _Files({path: b""}, self._reader)
-        files._files, files.main = self._files, self.open(path)
-        yield from self._reader.tensors(files)
+_SAMPLE: Final = "yield `filtercrawl.testing.ReaderSample`: the files and the tensors that they hold"
 
 
 def claims(reader: Reader) -> Iterator[Violation]:
     """A reader declines other content without an error, by reading little."""
     for what, data in UNRELATED_FILES.items():
-        file = _Counted(data)
+        file = RecordingFile(data)
         try:
             claimed = reader.can_read(file)
         except Exception as error:  # noqa: BLE001 - a plugin's reader may raise anything
@@ -79,7 +49,7 @@ def claims(reader: Reader) -> Iterator[Violation]:
                 f"{reader.name}: `can_read` returns {claimed!r} for {what}",
                 "recognize what only this format has: a magic number, a header that parses",
             )
-    large = _Counted(bytes(8 * _MAX_BYTES_READ))
+    large = RecordingFile(bytes(8 * _MAX_BYTES_READ))
     try:
         reader.can_read(large)
     except Exception:  # noqa: BLE001 - reported above
@@ -91,62 +61,136 @@ def claims(reader: Reader) -> Iterator[Violation]:
         )
 
 
-def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]) -> Iterator[Violation]:
-    """Samples of the format are recognized and read; truncated ones end in an error of filtercrawl."""
+def has_sample(reader: Reader, samples: Sequence[Any], own: Sequence[Reader]) -> bool:
+    """Return whether a reader can be checked: not all samples are of other readers of its plugin."""
+    return any(not isinstance(sample, ReaderSample) or not _is_of_another(reader, sample, own) for sample in samples)
+
+
+def _is_of_another(reader: Reader, sample: ReaderSample, own: Sequence[Reader]) -> bool:
+    try:
+        taken = find_reader(own, SampleFiles(sample.files, reader).main)
+    except Exception:  # noqa: BLE001 - the check `reader-claims` reports it
+        return False
+    return taken is not None and taken.name != reader.name
+
+
+def reads(
+    reader: Reader, samples: Sequence[Any], own: Sequence[Reader], installed: Sequence[Reader]
+) -> Iterator[Violation]:
+    """It yields what the plugin's `samples()` state, bit for bit and no tensor left out.
+
+    Args:
+        reader: The reader.
+        samples: What the plugin's `samples()` yields.
+        own: All readers of the plugin.
+        installed: The readers that may take a file before it.
+    """
     for number, sample in enumerate(samples):
-        files = _Files(sample, reader)
+        if not isinstance(sample, ReaderSample):
+            yield _wrong(reader, f"sample {number} is {type(sample).__name__}", _SAMPLE)
+            continue
+        files = SampleFiles(sample.files, reader)
+        if _is_of_another(reader, sample, own):
+            continue
         if not reader.can_read(files.main):
-            if any(other.can_read(files.main) for other in readers):
-                continue  # a sample of another reader
             yield _wrong(
                 reader, f"sample {number} is not recognized by `can_read`", "return True for every file that it reads"
             )
             continue
-        taken = find_reader(readers, files.main)
+        taken = find_reader(installed, files.main)
         if taken is not None and taken.name != reader.name:
             yield _wrong(reader, f"sample {number} goes to the reader {taken.name}", "give the format a magic number")
-        try:
-            tensors = list(reader.tensors(files))
-        except Exception as error:  # noqa: BLE001 - a plugin's reader may raise anything
-            yield _wrong(reader, f"sample {number} raises {describe_error(error)}", "read your own samples")
-            continue
-        yield from _tensors(reader, tensors)
+        for what, todo in _content(reader, sample):
+            yield _wrong(reader, f"sample {number}: {what}", todo)
         yield from _cut(reader, sample)
 
 
-def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Violation]:
-    if not tensors:
-        yield _wrong(reader, "a sample has no tensors", "yield every tensor, also those that are not kernels")
+def _content(reader: Reader, sample: ReaderSample) -> Iterator[Violation]:
+    files, expected = SampleFiles(sample.files, reader), dict(sample.tensors)
+    yield from sample_values.sample_faults(expected)
+    others = list(sample.files)[1:]
+    if left := [path for path in others if path not in reader.companion_paths(files.main)]:
+        yield (
+            f"`companion_paths` does not name {left[0]!r}",
+            "name every file that the main one needs: no other is fetched",
+        )
+    try:
+        tensors = list(reader.tensors(files))
+    except Exception as error:  # noqa: BLE001 - a plugin's reader may raise anything
+        yield f"raises {describe_error(error)}", "read your own samples"
+        return
+    yield from _tensors(tensors)
+    if not all(isinstance(tensor, StoredTensor) for tensor in tensors):
+        return
+    yield from sample_values.compare({tensor.name: tensor for tensor in tensors}, expected)
+    if isinstance(reader, SupportsTrainingState):
+        found = reader.read_content(SampleFiles(sample.files, reader))
+        if found.training != sample.training:
+            yield (
+                f"`read_content` finds the training state {found.training}, and the sample {sample.training}",
+                "state what the file states, and None where it states nothing",
+            )
+        if [tensor.name for tensor in found.tensors] != [tensor.name for tensor in tensors]:
+            yield "`read_content` has other tensors than `tensors`", "let `tensors` yield those of `read_content`"
+
+
+def reads_little(reader: Reader, samples: Sequence[Any]) -> Iterator[Violation]:
+    """It reads headers, and no numbers before they are asked for."""
+    largest = 0
+    for number, sample in enumerate(samples):
+        if not isinstance(sample, ReaderSample):
+            continue
+        files = SampleFiles(sample.files, reader)
+        if not reader.can_read(files.main):
+            continue
+        numbers = sum(_stored_bytes(tensor) for tensor in sample.tensors.values())
+        largest = max(largest, numbers)
+        for _ in reader.tensors(files):
+            pass
+        if files.bytes_read > max(files.size - numbers, 0) + _MAX_BYTES_READ:
+            yield _wrong(
+                reader,
+                f"`tensors` reads {files.bytes_read} of the {files.size} bytes of sample {number}, of which {numbers} "
+                "are numbers",
+                "read headers only, and say by `TensorLocation` where the numbers are: files have gigabytes",
+            )
+    if largest <= 2 * _MAX_BYTES_READ:
+        yield _wrong(
+            reader,
+            f"no sample has more than {2 * _MAX_BYTES_READ} bytes of numbers, so that nothing shows what is read",
+            "add a larger sample, for example with a layer of [64, 64, 3, 3] in float32",
+        )
+
+
+def _stored_bytes(tensor: ExpectedTensor) -> int:
+    return 0 if tensor.values is None else np.asarray(tensor.values).size * ITEMSIZE.get(tensor.stored_dtype, 0)
+
+
+def _tensors(tensors: list[Any]) -> Iterator[Violation]:
     seen: set[str] = set()
     for tensor in tensors:
         if not isinstance(tensor, StoredTensor):
-            yield _wrong(reader, f"`tensors` yields {type(tensor).__name__}", "yield filtercrawl.api.StoredTensor")
+            yield f"`tensors` yields {type(tensor).__name__}", "yield filtercrawl.api.StoredTensor"
             return
         if tensor.name in seen:
-            yield _wrong(
-                reader, f"two tensors are named {tensor.name!r}", "make names unique: they identify rows of the ledger"
-            )
+            yield f"two tensors are named {tensor.name!r}", "make names unique: they identify rows of the ledger"
         seen.add(tensor.name)
         if tensor.dtype not in ITEMSIZE:
-            yield _wrong(
-                reader, f"{tensor.name}: the dtype {tensor.dtype!r} is unknown", "use torch's names, as float32"
-            )
-        if tensor.location is None and tensor.reason is None:
-            yield _wrong(
-                reader, f"{tensor.name}: neither a location nor a reason", "state why its values cannot be read"
-            )
+            yield f"{tensor.name}: the dtype {tensor.dtype!r} is unknown", "use torch's names, as float32"
+        if tensor.location is None and tensor.reason is None and tensor.weight is None:
+            yield f"{tensor.name}: neither a location nor a reason", "state why its values cannot be read"
         if tensor.reason is not None and tensor.reason not in REASONS:
-            yield _wrong(
-                reader, f"{tensor.name}: the reason {tensor.reason!r} is not in the vocabulary",
+            yield (
+                f"{tensor.name}: the reason {tensor.reason!r} is not in the vocabulary",
                 f"use one of {', '.join(REASONS)}",
-            )  # fmt: skip
+            )
 
 
-def _cut(reader: Reader, sample: Sample) -> Iterator[Violation]:
+def _cut(reader: Reader, sample: ReaderSample) -> Iterator[Violation]:
     """A truncated file must not end in an error of Python."""
-    data = sample if isinstance(sample, bytes) else next(iter(sample.values()))
+    main, data = next(iter(sample.files.items()))
     for length in sorted({len(data) // 4, len(data) // 2, len(data) - 1}):
-        files = _Files(data[:length], reader)
+        files = SampleFiles({**sample.files, main: data[:length]}, reader)
         try:
             if reader.can_read(files.main):
                 for tensor in reader.tensors(files):

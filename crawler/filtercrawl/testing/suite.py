@@ -16,6 +16,7 @@ from filtercrawl.config import resolve
 from filtercrawl.testing import analysis_checks, build_check, listing_checks, reader_checks, sync_checks
 from filtercrawl.testing.finding import Finding, Violation
 from filtercrawl.testing.harness import PluginHarness, make_harness
+from filtercrawl.testing.isolation import isolate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +127,8 @@ def check(
     Raises:
         UsageError: The module is no plugin.
     """
-    plugins = load_plugins().with_plugin(module)
-    mine = plugins.of_module(module)
+    isolated = isolate(load_plugins().with_plugin(module), module)
+    mine, plugins = isolated.own, isolated.plugins
     recorder = _CheckRecorder(only)
     fake = conformance or _plugin_function(module, "conformance")
     settings = {} if fake else resolve({}).sources
@@ -154,8 +155,8 @@ def check(
                     recorder.record(one.name, one.run(harness))
     _readers(mine, plugins, module, recorder, listing_only=listing_only)
     if mine.analyses and recorder.is_selected("analysis"):
-        recorder.record("analysis", analysis_checks.analyses(mine.analyses, module))
-    recorder.findings += _hooks(mine, module)
+        recorder.record("analysis", analysis_checks.analyses(isolated, module))
+    recorder.findings += [*_hooks(mine, module), *isolated.clashes]
     return CheckReport(findings=tuple(recorder.findings), passed=tuple(recorder.passed), left_out=recorder.left_out)
 
 
@@ -172,13 +173,19 @@ def _hooks(mine: Plugins, module: str) -> Iterator[Finding]:
 
 
 def _readers(mine: Plugins, plugins: Plugins, module: str, recorder: _CheckRecorder, *, listing_only: bool) -> None:
-    samples = _plugin_function(module, "samples")
+    function = _plugin_function(module, "samples")
+    samples = None if function is None else list(function())
     for reader in mine.readers:
         recorder.record("reader-claims", reader_checks.claims(reader))
-        if samples is not None:
-            recorder.record("reader-tensors", reader_checks.reads(reader, samples(), plugins.readers))
+        if samples is not None and reader_checks.has_sample(reader, samples, mine.readers):
+            recorder.record("reader-tensors", reader_checks.reads(reader, samples, mine.readers, plugins.readers))
+            recorder.record("reader-bytes", reader_checks.reads_little(reader, samples))
         elif not listing_only:
-            recorder.left_out["reader-tensors"] = "needs files of the format: the plugin has no `samples()`"
+            lacking = (
+                "the plugin has no `samples()`" if samples is None else f"no sample is of the reader {reader.name}"
+            )
+            reason = f"needs files of the format: {lacking}"
+            recorder.left_out |= {"reader-tensors": reason, "reader-bytes": reason}
 
 
 def _plugin_function(module: str, name: str) -> Callable[..., Any] | None:

@@ -89,7 +89,7 @@ class IndexRow(ConvolutionRow):
     weight_kind: str = column(pa.string(), "learned, fixed, dynamic_bank, standardized or dense_as_conv")
     bn_folded: bool | None = column(pa.bool_(), "whether a batch normalization was folded into it", default=None)
     structure_source: str = column(
-        pa.string(), "module, onnx_graph, keras_config, tflite_graph, export_graph, cnn_filter_db or state_dict"
+        pa.string(), "module, onnx_graph, keras_config, tflite_graph, export_graph, cnn_filter_db, plugin or state_dict"
     )
     operator_verified: bool = column(pa.bool_(), "whether the file itself states the operator")
     task: str | None = column(pa.string(), "task of the checkpoint", default=None)
