@@ -39,7 +39,7 @@ MEANINGS = {
     "memory": "bytes of the objects of all pickles, estimated before they are made",
     "inflated": "bytes that are decompressed; what is read twice may count twice",
     "tensors": "tensors, each name of one",
-    "kernels": "convolutions of a graph, in every call of a function",
+    "kernels": "convolutions of a graph, in every call of a function; tensors of safetensors with three to five axes",
     "text": "characters of all names of tensors",
 }
 OTHERS = (

@@ -48,7 +48,7 @@ LIMITS: Final = {
     "memory": Limit(32 * MIB, 16, 256 * MIB, "bytes of objects in its pickles"),
     "inflated": Limit(256 * MIB, 16, None, "bytes of decompressed data"),
     "tensors": Limit(16_384, 1 / 32, 262_144, "tensors"),
-    "kernels": Limit(16_384, 0, None, "convolutions"),
+    "kernels": Limit(16_384, 0, None, "convolutions or tensors of the shape of kernels"),
     "text": Limit(4 * MIB, 1, 32 * MIB, "characters of names"),
 }
 
@@ -110,11 +110,18 @@ class Budget:
         if self._inflated < 0:
             raise self.exceeded("inflated")
 
-    def add_tensor(self, length: int) -> None:
-        """Charge a tensor whose name has `length` characters; raises UnsafeFileError."""
+    def add_tensor(self, length: int, axes: int = 0) -> None:
+        """Charge a tensor; raises UnsafeFileError.
+
+        Args:
+            length: Characters of its name.
+            axes: Number of its axes, of which kernels have three to five; 0 where a graph tells what is a kernel.
+        """
+        if 3 <= axes <= 5:
+            self.add_convolution()
         if length > MAX_NAME_LENGTH:
             raise UnsafeFileError(
-                f"{self.file.name}: the name of a tensor has {length:,} characters, at most {MAX_NAME_LENGTH:,} are "
+                f"{self.file.name}: has a tensor with a name of {length:,} characters; at most {MAX_NAME_LENGTH:,} are "
                 "supported"
             )
         self._tensors -= 1
@@ -125,7 +132,7 @@ class Budget:
             raise self.exceeded("text")
 
     def add_convolution(self) -> None:
-        """Charge a node of a graph that convolves; raises UnsafeFileError."""
+        """Charge a node of a graph that convolves, or a tensor of the shape of a kernel; raises UnsafeFileError."""
         self._kernels -= 1
         if self._kernels < 0:
             raise self.exceeded("kernels")

@@ -10,8 +10,8 @@ from filtercrawl.api.errors import FormatError, UnsafeFileError
 
 # Values of one text; each takes some hundred bytes of memory. The header of 262,144 tensors has 3.4 million.
 MAX_VALUES: Final = 4_000_000
-# Digits of an integer of 64 bits, and its sign.
-_MAX_DIGITS: Final = 20
+# Digits of an integer: enough for any of 64 bits, and few enough to say later which one is too large.
+_MAX_DIGITS: Final = 40
 
 Pairs = list[tuple[str, Any]]
 
@@ -25,7 +25,7 @@ def parse_json(data: bytes, name: str, make_object: Callable[[Pairs], Any] | Non
         make_object: Makes an object of its pairs; None for a dict.
 
     Raises:
-        FormatError: It is not valid JSON, or has an integer that exceeds 64 bits.
+        FormatError: It is not valid JSON, or has an integer of more than 40 digits.
         UnsafeFileError: It has more values than any checkpoint needs.
     """
     # Every value but the first of a list or an object follows a comma; those within texts are counted as well.

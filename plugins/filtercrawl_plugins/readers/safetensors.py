@@ -80,8 +80,9 @@ class SafetensorsReader:
 def stored_tensors(file: RandomAccessFile, data_start: int, header: dict[str, Any]) -> Iterator[StoredTensor]:
     """Yield the tensors of a header, their axes in the order of the file; raises FormatError."""
     budget = Budget(file)
-    for name in header:
-        budget.add_tensor(len(name))
+    for name, stored in header.items():
+        shape = stored.get("shape") if isinstance(stored, dict) else None
+        budget.add_tensor(len(name), len(shape) if isinstance(shape, list) else 0)
     entries = [(name, *check_entry(file, name, entry)) for name, entry in header.items() if name != "__metadata__"]
     entries.sort(key=lambda entry: entry[3:])
     previous_end = 0

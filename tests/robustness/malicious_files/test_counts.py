@@ -32,7 +32,7 @@ def read_header(header: object) -> list[StoredTensor]:
     ("header", "match"),
     [
         (b'{"__metadata__":[' + b"[]," * 40 + b"1]}", "values of JSON, at most 40"),
-        (b'{"w":{"dtype":"F32","shape":[' + b"9" * 21 + b'],"data_offsets":[0,36]}}', "an integer of 21 digits"),
+        (b'{"w":{"dtype":"F32","shape":[' + b"9" * 41 + b'],"data_offsets":[0,36]}}', "an integer of 41 digits"),
         ({"w": entry([1 << 63], 0, 36)}, "no valid dtype, shape"),
         ({"x" * 5_000: entry([9], 0, 36)}, "5,000 characters"),
     ],
