@@ -21,7 +21,11 @@ from filtercrawl.pipeline.report import SyncReport
 
 
 def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> Set[str]:
-    """Crawl the tasks of a plan and commit the results; returns the model ids that are offered under a new name.
+    """Crawl the tasks of a plan and commit the results.
+
+    Returns:
+        The model ids that are offered under a new name, or may be: a run that ends early, as at a limit or an
+        interrupt, has not read all new names.
 
     Raises:
         UsageError: The device of the settings cannot be used.
@@ -30,7 +34,11 @@ def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncRe
         executor = plan_executor(plan, context, stages, owners)
         executor.execute(plan.tasks[: context.settings.limit], report)
     report.requests += executor.engine.requests
-    return executor.writer.renamed
+    unread = {
+        task.selector_id for task in plan.tasks if task.action == "new" and task.model_id not in executor.committed
+    }
+    removed = executor.writer.removed_by_content.items()
+    return executor.writer.renamed.union(*(ids for (selector_id, _), ids in removed if selector_id in unread))
 
 
 def plan_executor(plan: Plan, context: SyncContext, stages: Stages, owners: ContentOwners) -> PlanExecutor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled, DatasetError
@@ -32,6 +32,7 @@ class PlanExecutor:
         progress: Receives a line for each checkpoint.
         cancellation: Ends the run.
         save: Called after each commit; saves, now and then, what was committed.
+        committed: The model ids of the tasks whose results were committed.
     """
 
     engine: Engine
@@ -41,6 +42,7 @@ class PlanExecutor:
     progress: Progress
     cancellation: CancellationToken
     save: Callable[[], None] = lambda: None
+    committed: set[str] = field(default_factory=set)
 
     def execute(self, tasks: Sequence[CrawlTask], report: SyncReport) -> None:
         """Crawl tasks and commit each result; ends early when cancelled or when a budget is used up.
@@ -64,6 +66,7 @@ class PlanExecutor:
                     raise DatasetError(crawled.dataset_error)
                 started = time.perf_counter()
                 result, outcome = self._commit(crawled)
+                self.committed.add(result.task.model_id)
                 report.count(result, outcome)
                 if outcome == "emitted":
                     emitted.append(result.task)

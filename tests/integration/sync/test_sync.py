@@ -231,6 +231,21 @@ def test_a_renamed_file_keeps_its_id(zoo: Path, dataset: Path, run_sync: Sync) -
     assert run_sync().to_dict()["checkpoints"]["unchanged"] == 1
 
 
+def test_what_is_gone_stays_while_its_new_name_may_not_have_been_read(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    for number, name in enumerate(("old", "gone")):
+        put(zoo / f"{name}.safetensors", state(number))
+    run_sync()
+    (zoo / "old.safetensors").rename(zoo / "renamed.safetensors")
+    (zoo / "gone.safetensors").unlink()
+    put(zoo / "another.safetensors", state(2))
+    assert run_sync(limit=1, prune=True).checkpoints["removed"] == 0
+    names = [f"local/{name}.safetensors" for name in ("another", "gone", "old")]
+    assert {name: row["outcome"] for name, row in models(dataset).items()} == dict.fromkeys(names, "emitted")
+    counts = run_sync(prune=True).checkpoints
+    assert (counts["renamed"], counts["removed"]) == (1, 1)
+    assert [models(dataset)[name]["outcome"] for name in names] == ["emitted", "skipped", "emitted"]
+
+
 def test_a_renamed_file_whose_old_name_is_back_is_two_checkpoints(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "old.safetensors", state())
     run_sync()

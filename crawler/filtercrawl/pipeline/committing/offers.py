@@ -51,7 +51,7 @@ class OfferRecorder:
         Args:
             plan: The plan of the run.
             listings: What the selectors offer.
-            renamed: Model ids that are offered under a new name, and so are not gone.
+            renamed: Model ids that are offered under a new name, or may be, and so are not gone.
 
         Returns:
             The model ids that are no longer offered.
