@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from filtercrawl.pipeline.retry_pause import is_due, retry_pause
 from filtercrawl.python_api.status import status
 from filtercrawl_publish.verification import verify_folder
 from support.crafted_files import safetensors
+from support.damage import damaged_database
 from support.zoo_files import models, published, put, state
 
 CATALOG = ".filtercrawl/catalog.sqlite"
@@ -34,24 +34,6 @@ def filled(zoo: Path, dataset: Path, run_sync: Sync) -> dict[str, bytes]:
     return published(dataset)
 
 
-def damage(data: bytes, seed: int) -> bytes:
-    """Change a few bytes behind the header, overwrite or clear a page, or cut the end."""
-    rng, changed = random.Random(seed), bytearray(data)
-    how = seed % 4
-    if how == 0:
-        for _ in range(rng.choice([1, 10, 100])):
-            changed[rng.randrange(100, len(data))] = rng.randrange(256)
-    elif how == 1:
-        start, size = rng.randrange(100, len(data) - 4096), rng.choice([16, 512, 4096])
-        changed[start : start + size] = rng.randbytes(size)
-    elif how == 2:
-        start = rng.randrange(1, len(data) // 4096) * 4096
-        changed[start : start + 4096] = bytes(4096)
-    else:
-        del changed[rng.randrange(200, len(data)) :]
-    return bytes(changed)
-
-
 def heals(seed: int, zoo: Path, dataset: Path, run_sync: Sync, before: dict[str, bytes]) -> None:
     """Whatever the damage, a run does its work or ends with the command that repairs the catalog, which does."""
     with Catalog(dataset):  # which brings the file up to date
@@ -59,7 +41,7 @@ def heals(seed: int, zoo: Path, dataset: Path, run_sync: Sync, before: dict[str,
     path = dataset / CATALOG
     sound = path.read_bytes()
     put(zoo / "new.safetensors", state(9))
-    path.write_bytes(damage(sound, seed))
+    path.write_bytes(damaged_database(sound, seed))
     for read in (lambda: status(dataset), run_sync):
         try:
             found = read()
@@ -102,6 +84,13 @@ def test_deleted_layers_files_are_written_again(
     assert run_sync().failures == {}
     assert published(dataset) == filled
     assert list(verify_folder(dataset)) == []
+
+
+def test_layers_files_that_were_cut_are_written_again(dataset: Path, run_sync: Sync, filled: dict[str, bytes]) -> None:
+    for number, path in enumerate(sorted((dataset / "data/layers").rglob("*.parquet"))):
+        os.truncate(path, 100 * number)
+    assert run_sync().failures == {}
+    assert published(dataset) == filled
 
 
 def test_a_folder_of_tables_alone_is_left_as_it_is(dataset: Path, run_sync: Sync, filled: dict[str, bytes]) -> None:

@@ -16,6 +16,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.rebuild import rebuild_catalog
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
+from filtercrawl.dataset.files.atomic import remove
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.lock import locked
@@ -156,6 +157,7 @@ def repair_after_crash(dataset: WritableDataset, progress: Progress) -> None:
     if not catalog.needs_export and (damaged := DatasetFolder(dataset.folder).damaged_tables()):
         progress.message(f"{damaged[0]}: is damaged; the tables are written again")
         catalog.set_meta("stale", "1")
+    _delete_cut_layers(dataset, progress)
     sent = catalog.uploaded()
     elsewhere = (path for path in absent(catalog.layers_files(), dataset.folder) if not catalog.is_released(path))
     missing = list(catalog.models_with_file(path for path in elsewhere if not dataset.layer_store.contains(path)))
@@ -169,6 +171,15 @@ def repair_after_crash(dataset: WritableDataset, progress: Progress) -> None:
             catalog.update_model(row.unread())
     if not catalog.needs_export:  # else the published tables may still name files that the catalog has forgotten
         delete_orphans(dataset.folder, catalog)
+
+
+def _delete_cut_layers(dataset: WritableDataset, progress: Progress) -> None:
+    """Delete layers files that have another size than was written: no reader opens them, and they count as lost."""
+    for path, size, _ in list(dataset.catalog.layer_files()):
+        file = dataset.folder / path
+        if file.is_file() and file.stat().st_size != size:
+            progress.message(f"{path}: {file.stat().st_size} bytes, but {size} were written; it is deleted")
+            remove(file)
 
 
 def _forget(catalog: Catalog, model_id: str) -> None:
