@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -194,6 +195,17 @@ def main() -> None:
         sys.exit(print_usage_error(error))
     except typer.Abort:
         logger.error("aborted")
+        sys.exit(1)
+    except KeyboardInterrupt:  # before a command runs: Typer handles it from then on
+        logger.error("interrupted")
+        sys.exit(128 + signal.SIGINT)
+    except MemoryError:
+        logger.error("ran out of memory; give this machine more memory, or set --jobs 1")
+        sys.exit(1)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        logger.error("no further thread can be started; give this process more memory or threads, or set --jobs 1")
         sys.exit(1)
     except FiltercrawlError as error:
         logger.error("%s", error)

@@ -44,6 +44,30 @@ def test_a_used_up_budget_is_one_line(
 
 
 @pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (MemoryError(), 1, "error: ran out of memory; give this machine more memory, or set --jobs 1\n"),
+        (RuntimeError("can't start new thread"), 1, "error: no further thread can be started; "),
+    ],
+)
+def test_an_interrupt_or_lack_of_memory_while_starting_is_one_line(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(app, "load_plugins", fail)
+    monkeypatch.setattr(sys, "argv", ["filtercrawl", "config"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == code
+    message = capsys.readouterr().err
+    assert message.startswith(line)
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "words", [["analyze", "--resamples", "-3"], ["analyze", "--by"], ["analyze", "--no"], ["anal"]]
 )
 def test_a_wrong_command_line_has_the_form_of_other_errors(
