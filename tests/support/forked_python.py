@@ -42,8 +42,12 @@ _REQUEST_BYTES = 1 << 20
 
 
 @contextmanager
-def forked_python() -> Iterator[str]:
-    """Run the server; yields the path of the program that takes the place of `sys.executable`."""
+def forked_python(*imports: str) -> Iterator[str]:
+    """Run the server; yields the path of the program that takes the place of `sys.executable`.
+
+    Args:
+        imports: Further modules that need no import in the children.
+    """
     with TemporaryDirectory(prefix="python-") as folder:
         address, program = f"{folder}/socket", Path(folder, "python")
         words = [sys.executable, "-I", "-S", str(CLIENT), address, sys.executable, str(program)]
@@ -52,13 +56,15 @@ def forked_python() -> Iterator[str]:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         with subprocess.Popen(
             # A thread of its own would not survive a fork.
-            [sys.executable, __file__, address], env=environment | {"OPENBLAS_NUM_THREADS": "1"},
+            [sys.executable, __file__, address, *imports], env=environment | {"OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         ) as server:  # fmt: skip
             assert server.stdout is not None
             assert server.stdout.readline() == b"ready\n"
-            yield str(program)
-            server.kill()
+            try:
+                yield str(program)
+            finally:
+                server.kill()
 
 
 class _Server:
@@ -158,8 +164,8 @@ def _finish(request: dict[str, Any]) -> NoReturn:
     os._exit(code or 0)
 
 
-def main(address: str) -> NoReturn:
-    for name in _IMPORTS:
+def main(address: str, *imports: str) -> NoReturn:
+    for name in (*_IMPORTS, *imports):
         import_module(name)
     gc.freeze()  # what the garbage collector does not visit stays shared between the processes
     server = _Server(address)
@@ -168,4 +174,4 @@ def main(address: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
