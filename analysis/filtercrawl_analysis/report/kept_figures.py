@@ -88,7 +88,8 @@ def figure_key(figure: Figure) -> str | None:
     draw = figure.draw
     while isinstance(draw, partial):
         draw = draw.func
-    if not getattr(draw, "__module__", "").startswith(f"{_PACKAGE}."):
+    module = getattr(draw, "__module__", None)  # None for code that was run from text
+    if module is None or not module.startswith(f"{_PACKAGE}."):
         return None
     digest = hashlib.sha256(_code_digest())
     pickler = pickle.Pickler(_Hashed(digest), pickle.HIGHEST_PROTOCOL)

@@ -29,7 +29,8 @@ _SHOWN_BY_PROGRESS: Final = ("checkpoint", "selector")
 # Where huggingface_hub tells of each retry, and how it begins where it waits for the Hub's limit, which takes minutes.
 _HUB_RETRIES: Final = "huggingface_hub.utils._http"
 _RATE_LIMITED: Final = "Rate limited"
-_STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+# Ray, once it is imported, adds a field of its own to every record of the process.
+_STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "_ray_timestamp_ns"}
 
 
 class LogFormat(Enum):
