@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
@@ -49,11 +50,15 @@ def header(folder: Path) -> Any:
     return yaml.load((folder / "README.md").read_text().split("---\n")[1], yaml.CSafeLoader)
 
 
-def expected(folder: Path, config: str) -> list[dict[str, Any]]:
+def data_files(folder: Path, config: str) -> list[Path]:
     (paths,) = [entry["data_files"][0]["path"] for entry in header(folder)["configs"] if entry["config_name"] == config]
     files = [file for path in paths for file in sorted(folder.glob(path))]
     assert files
-    return [row for file in files for row in pq.read_table(file).to_pylist()]
+    return files
+
+
+def expected(folder: Path, config: str) -> list[dict[str, Any]]:
+    return [row for file in data_files(folder, config) for row in pq.read_table(file).to_pylist()]
 
 
 def plain(rows: Any) -> list[dict[str, Any]]:
@@ -145,22 +150,16 @@ def test_same_rows_under_another_id_are_another_dataset(tmp_path: Path) -> None:
     assert not cards[0] & cards[1]
 
 
-@pytest.mark.parametrize("config", ["layers", "index", "models"])
+@pytest.mark.parametrize("config", [*CONFIGS, *RARE])
 def test_all_readers_agree(folder: Path, config: str) -> None:
-    place = folder / "data" / config
-    pattern = f"{place}/*/*/*.parquet" if config == "layers" else f"{place}/*.parquet"
-    key = "model_id" if config == "models" else "row_id"
-
-    def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return sorted(rows, key=lambda row: row[key])
-
-    wanted = in_order(expected(folder, config))
-    assert in_order(pyarrow.dataset.dataset(place).to_table().to_pylist()) == wanted
-    assert in_order(pl.read_parquet(pattern).to_dicts()) == wanted
-    assert in_order(duckdb.read_parquet(pattern).to_arrow_table().to_pylist()) == wanted
-    frame = pd.read_parquet(place, dtype_backend="pyarrow")
-    assert sorted(frame.columns) == sorted(wanted[0])
-    assert frame.sort_values(key)[key].tolist() == [row[key] for row in wanted]
+    files = [str(path) for path in data_files(folder, config)]
+    wanted = expected(folder, config)
+    assert wanted
+    assert pyarrow.dataset.dataset(files).to_table().to_pylist() == wanted
+    assert pl.read_parquet(files).to_dicts() == wanted
+    assert duckdb.read_parquet(files).to_arrow_table().to_pylist() == wanted
+    frame = pd.concat([pd.read_parquet(file, dtype_backend="pyarrow") for file in files])
+    assert pyarrow.Table.from_pandas(frame, preserve_index=False).to_pylist() == wanted
 
 
 def test_torch_rows_take_their_shape(folder: Path, load: Load) -> None:

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,6 +150,7 @@ def _be(job: Job, python: str) -> NoReturn:
     for stream in (1, 2):
         os.dup2(output, stream)
     os.environ |= {"SOURCE_DATE_EPOCH": str(job.clock), "TMPDIR": str(temporary)}
+    tempfile.tempdir = None  # that of the server
     sys.executable = python
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if job.memory is not None:

@@ -68,7 +68,8 @@ def found(work: Path) -> dict[str, str]:
         if path.is_symlink():
             target = path.readlink().name
             files[name] = names.get(target, target)
-        elif path.is_file() and not name.startswith("zoo/"):
+        # The mark of files that a folder lacks stays until the next version is made.
+        elif path.is_file() and not name.startswith("zoo/") and path.name != "deferred.json":
             files[name] = "" if _varies(path, work) else hashlib.sha256(path.read_bytes()).hexdigest()
     return files
 
