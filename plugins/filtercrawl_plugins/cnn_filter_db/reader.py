@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from filtercrawl.api.convolution import Convolution, Depth
@@ -12,10 +11,15 @@ from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
-from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS_PATH
+from filtercrawl_plugins.cnn_filter_db.kernels import DTYPES, FILTERS_PATH
 from filtercrawl_plugins.cnn_filter_db.model_file import LENGTH_BYTES, MAGIC
 from filtercrawl_plugins.cnn_filter_db.pandas_table import META_PATH
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.hdf5 import SIGNATURE
+from filtercrawl_plugins.formats.json_text import parse_json
+
+# Name, number of kernels, and both depths; the second means nothing where the first is None.
+HeaderLayer = tuple[str, int, int | None, float]
 
 
 class CnnFilterDbReader:
@@ -45,9 +49,9 @@ class CnnFilterDbReader:
         length = int.from_bytes(file.read(len(MAGIC), LENGTH_BYTES), "little")
         if length > file.size - header_start:
             raise FormatError(f"{file.name}: its header claims {length} bytes; fetch it again")
-        header = json.loads(file.read(header_start, length))
-        dtype, offset = header["dtype"], header_start + length
-        for name, n_kernels, depth, depth_norm in header["layers"]:
+        dtype, layers = parse_header(file, file.read(header_start, length))
+        offset = header_start + length
+        for name, n_kernels, depth, depth_norm in layers:
             shape = (n_kernels, 1, 3, 3)
             yield StoredTensor(
                 name=name,
@@ -60,6 +64,34 @@ class CnnFilterDbReader:
                 depth=None if depth is None else make_depth(depth, depth_norm),
             )
             offset += n_kernels * 9 * ITEMSIZE[dtype]
+
+
+def parse_header(file: RandomAccessFile, text: bytes) -> tuple[str, list[HeaderLayer]]:
+    """Return the dtype and the layers of a header, which anybody may have written; raises CheckpointError."""
+    header = parse_json(text, f"{file.name}: its header")
+    dtype, layers = (header.get("dtype"), header.get("layers")) if isinstance(header, dict) else (None, None)
+    if dtype not in tuple(DTYPES.values()) or not isinstance(layers, list) or not all(map(_is_layer, layers)):
+        raise FormatError(f"{file.name}: its header does not say which layers there are; fetch it again")
+    budget = Budget(file)
+    for name, *_ in layers:
+        budget.add_tensor(len(name))
+    return str(dtype), layers
+
+
+def _is_layer(row: object) -> bool:
+    """Return whether a row of a header has a name, a number of kernels, and a depth or none."""
+    if not isinstance(row, list) or len(row) != 4:
+        return False
+    name, n_kernels, depth, depth_norm = row
+    return (
+        isinstance(name, str)
+        and _is_count(n_kernels)
+        and (depth is None or (_is_count(depth) and isinstance(depth_norm, float | int)))
+    )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def make_depth(depth: int, depth_norm: float) -> Depth:

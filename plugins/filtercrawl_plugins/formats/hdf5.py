@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import clear_frames
 from typing import Any, Final
 
 from filtercrawl.api.errors import Cancelled, FiltercrawlError, FormatError
@@ -55,9 +56,11 @@ def translate_hdf5_errors(file: RandomAccessFile, stream: RangeFileStream) -> It
     """Convert exceptions of h5py to FormatError; an error of the underlying file is raised instead if there is one."""
     try:
         yield
-    except (FiltercrawlError, Cancelled):
-        raise
     except Exception as error:
+        # Whoever keeps the error keeps its frames, and those of h5py hold objects that must not outlive the C library.
+        clear_frames(error.__traceback__)
+        if isinstance(error, FiltercrawlError | Cancelled):
+            raise
         if stream.error is not None:
             raise stream.error from error
         detail = " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Fuzzers of everything that parses what strangers send: `python -m fuzzing --list` names them."""
