@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from filtercrawl.api.errors import DatasetError, NotFoundError, UsageError
 from filtercrawl.api.formatting import format_count, format_size
@@ -23,6 +22,13 @@ from filtercrawl_publish.publishing.load_check import PublishedBefore, verify_lo
 from filtercrawl_publish.publishing.options import PublishOptions, PublishResult
 from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
+from filtercrawl_publish.publishing.repair import repair_head
+from filtercrawl_publish.publishing.repository_state import (
+    TITLE_PREFIX,
+    RepositoryState,
+    complete_interrupted_publish,
+    published_before,
+)
 from filtercrawl_publish.publishing.run_log import log_comparison, log_step
 from filtercrawl_publish.publishing.space import choose_space, update_space
 from filtercrawl_publish.publishing.staging import (
@@ -39,38 +45,15 @@ from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.signature import sign_manifest
 
-__all__ = ["TITLE_PREFIX", "RepositoryState", "complete_interrupted_publish", "publish_version", "published_before"]
-
-# Commit titles start with it: a commit without a tag is recognized by it, with the tag that it was to get.
-TITLE_PREFIX: Final = "Release "
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepositoryState:
-    """The head and tags of a repository when a version is published to it.
-
-    Attributes:
-        head: The latest commit; None for an empty repository.
-        tags: Commit by tag.
-        completed: Whether the head just got the tag that an interrupted run had left out.
-    """
-
-    head: str | None
-    tags: Mapping[str, str]
-    completed: bool = False
-
-    @property
-    def head_version(self) -> str | None:
-        """The tag of the head; None if it has none."""
-        return {commit: tag for tag, commit in self.tags.items()}.get(self.head or "")
+__all__ = ["publish_version"]
 
 
 def publish_version(dataset: Path, repository: Repository, options: PublishOptions) -> PublishResult:
     """Publish a dataset folder as one version.
 
-    The steps: complete what an interrupted run left, stage the folder, stop if nothing changed, write the change log,
-    check the Hub's limits, load the folder locally, upload new files, commit, load the commit back, tag it, and
-    update the Space if there is to be one.
+    The steps: complete what an interrupted run left, restore files of the last version that somebody else deleted or
+    changed, stage the folder, stop if nothing changed, write the change log, check the Hub's limits, load the folder
+    locally, upload new files, commit, load the commit back, tag it, and update the Space if there is to be one.
 
     Readers see the new version only after the commit, which is atomic. If the process is killed, the repository has
     either its old head, or the new commit without a tag, which the next call verifies and tags. Uploaded content
@@ -112,7 +95,7 @@ def _publish_locked(dataset: Path, repository: Repository, options: PublishOptio
 
 
 def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> tuple[PublishResult, StagedVersion]:
-    state = complete_interrupted_publish(repository, options)
+    state, repaired = repair_head(repository, complete_interrupted_publish(repository, options), options)
     head = state.head
     if not options.dry_run:
         fetch_deferred(dataset, repository)
@@ -130,14 +113,14 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
     if head is not None and not (changes and has_reader_visible_change(changes, staged, repository, head)):
         if not options.dry_run:
             clear_pending(dataset)
-        return _unchanged(repository, head, state), staged
+        return _unchanged(repository, head, state, repaired), staged
     if version in state.tags:
         raise UsageError(
             f"{repository.id}: version {version} exists already, and tags never move; choose another --version"
         )
     if not options.dry_run:
         staged, changes = _write_changelog(staged, repository, head, version, options)
-    warnings = tuple(check_hub_limits(staged, changes))
+    warnings = (*_as_warnings(repaired), *check_hub_limits(staged, changes))
     planned = PublishResult(
         outcome="planned",
         repository=repository.id,
@@ -161,50 +144,17 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
     return replace(planned, outcome="published", commit=commit), staged
 
 
-def complete_interrupted_publish(repository: Repository, options: PublishOptions) -> RepositoryState:
-    """Tag the latest commit if a run ended between the commit and its tag.
-
-    A commit that does not load stays without a tag; the next version goes on top of it. A dry run changes nothing.
-    """
-    head, tags = repository.refs()
-    state = RepositoryState(head=head, tags=tags)
-    if head is None or head in state.tags.values() or options.dry_run:
-        return state
-    title = repository.title(head)
-    version = title.removeprefix(TITLE_PREFIX)
-    if not title.startswith(TITLE_PREFIX) or version in state.tags:
-        return state
-    options.progress.message(f"{repository.id}: completing {version}, which was committed but not tagged")
-    try:
-        verify_loads(repository, head, published_before(repository, state, version))
-    except DatasetError as error:
-        options.progress.message(f"{version} is not tagged: {error}")
-        return state
-    repository.tag(version, head, title)
-    return replace(state, tags={**state.tags, version: head}, completed=True)
+def _as_warnings(repaired: str | None) -> tuple[str, ...]:
+    return () if repaired is None else (repaired,)
 
 
-def published_before(repository: Repository, state: RepositoryState, version: str) -> PublishedBefore:
-    """Return what need not be loaded again to check a new version: the files of the last one that has a tag.
-
-    The head may be a commit that did not load, or one of somebody else, so it proves nothing without a tag.
-
-    Args:
-        repository: Where versions are published.
-        state: Its head and tags.
-        version: The name of the new version.
-    """
-    last = version_names.current(state.head, state.tags)
-    files = {} if last is None else repository.files(state.tags[last])
-    return PublishedBefore(files=files, seed=version)
-
-
-def _unchanged(repository: Repository, head: str, state: RepositoryState) -> PublishResult:
+def _unchanged(repository: Repository, head: str, state: RepositoryState, repaired: str | None) -> PublishResult:
     return PublishResult(
         outcome="finished" if state.completed else "nothing",
         repository=repository.id,
         version=state.head_version,
         commit=head,
+        warnings=_as_warnings(repaired),
     )
 
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.display import html_table
 from filtercrawl_publish.publishing.load_check import PublishedBefore, verify_loads
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
-from filtercrawl_publish.publishing.publish import TITLE_PREFIX, complete_interrupted_publish
+from filtercrawl_publish.publishing.repository_state import TITLE_PREFIX, complete_interrupted_publish
 from filtercrawl_publish.publishing.space import choose_space, update_space
+from filtercrawl_publish.publishing.version_files import differs, version_files
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals, published_models
 from filtercrawl_publish.repository import version_names
-from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
-from filtercrawl_publish.repository.signature import SIGNATURE
+from filtercrawl_publish.repository.base import CommitOperations, Repository
 
 __all__ = ["RollbackResult", "rollback_version"]
-
-# The files of a version; all other files of a repository belong to its owner and stay.
-_FOLDERS: Final = tuple(f"{part}/" for part in manifest.PARTS)
-_FILES: Final = frozenset({card.PATH, manifest.PATH, SIGNATURE, *manifest.SINGLE_FILES})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +97,10 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
     state = complete_interrupted_publish(repository, options)
     head = state.head
     assert head is not None  # there is a version
-    restored, latest = _version_files(repository.files(commit)), _version_files(repository.files(head))
+    restored, latest = version_files(repository.files(commit)), version_files(repository.files(head))
     if manifest.PATH not in restored:
         raise UsageError(f"{repository.id}@{version}: not a dataset version, it has no {manifest.PATH}")
-    changed = {path for path, file in restored.items() if not _is_same(file, latest.get(path))}
+    changed = {path for path, file in restored.items() if differs(file, latest.get(path))}
     deleted = tuple(sorted(latest.keys() - restored.keys()))
     if not changed and not deleted:
         return RollbackResult(
@@ -135,11 +129,3 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
     return RollbackResult(
         outcome="published", repository=repository.id, version=name, commit=new_commit, restored=version
     )
-
-
-def _version_files(files: Mapping[str, RepositoryFile]) -> dict[str, RepositoryFile]:
-    return {path: file for path, file in files.items() if path.startswith(_FOLDERS) or path in _FILES}
-
-
-def _is_same(file: RepositoryFile, other: RepositoryFile | None) -> bool:
-    return other is not None and (file.size, file.sha256, file.oid) == (other.size, other.sha256, other.oid)

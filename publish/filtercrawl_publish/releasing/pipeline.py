@@ -20,8 +20,10 @@ from filtercrawl_publish.publishing.deferred_files import fetch_deferred
 from filtercrawl_publish.publishing.options import PublishOptions
 from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
-from filtercrawl_publish.publishing.publish import complete_interrupted_publish, publish_version
+from filtercrawl_publish.publishing.publish import publish_version
+from filtercrawl_publish.publishing.repair import repair_head
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
+from filtercrawl_publish.publishing.repository_state import complete_interrupted_publish
 from filtercrawl_publish.publishing.space import choose_space, update_space
 from filtercrawl_publish.publishing.staging import pending_version
 from filtercrawl_publish.releasing.loss_guard import check_losses
@@ -98,9 +100,10 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
     with report.timed("restore"):
         options = PublishOptions(now=request.now, dry_run=settings.dry_run, progress=progress)
         state = complete_interrupted_publish(repository, options)
-        head = state.head
-        if request.approved_plan is not None and request.approved_plan.head != head:
+        if request.approved_plan is not None and request.approved_plan.head != state.head:
             raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
+        state, repaired = repair_head(repository, state, options)
+        report.warnings, head = () if repaired is None else (repaired,), state.head
         check_overwrite(repository, head, None, replace=request.replace)
         base = restore_version(repository, state, settings, progress)
     report.base_version = base.version if base else None
@@ -193,7 +196,7 @@ def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Reposit
     except BaseException:
         report.version = None
         raise
-    report.warnings, report.space = result.warnings, result.space
+    report.warnings, report.space = (*report.warnings, *result.warnings), result.space
     if result.outcome != "published":
         report.version, report.reason = None, f"no changes since {base.version if base else result.version}"
         _set_outcome(report, settings, "unchanged")
@@ -214,7 +217,7 @@ def _update_space(
     version, commit = (base.version, base.commit) if base is not None else (None, None)
     report.space = update_space(repository, options, version, commit)
     if report.space is not None:
-        report.warnings = report.space.warnings
+        report.warnings = (*report.warnings, *report.space.warnings)
 
 
 def _set_outcome(report: ReleaseReport, settings: Settings, outcome: ReleaseOutcome) -> None:

@@ -23,7 +23,7 @@ from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base, recorded_base
 from filtercrawl_publish.publishing.deferred_files import is_deferred, mark_deferred
-from filtercrawl_publish.publishing.publish import RepositoryState
+from filtercrawl_publish.publishing.repository_state import RepositoryState
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import file_sha256
 from filtercrawl_publish.repository.version_names import current

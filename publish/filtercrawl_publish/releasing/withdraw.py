@@ -17,9 +17,10 @@ from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.display import html_table
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
-from filtercrawl_publish.publishing.publish import RepositoryState, publish_version
+from filtercrawl_publish.publishing.publish import publish_version
 from filtercrawl_publish.publishing.purge import plan_purge, purge_history
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
+from filtercrawl_publish.publishing.repository_state import RepositoryState
 from filtercrawl_publish.publishing.space import known_space, update_space
 from filtercrawl_publish.releasing.restore import restore_version
 from filtercrawl_publish.repository.open import open_head
