@@ -9,9 +9,9 @@ from filtercrawl.api.errors import NotFoundError, PolicyError
 from filtercrawl.dataset.card.card import PATH, Card
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import write_text
+from filtercrawl_publish.publishing.repository_state import last_version
 from filtercrawl_publish.publishing.staging import has_catalog
 from filtercrawl_publish.repository.base import Repository
-from filtercrawl_publish.repository.version_names import current
 
 __all__ = ["merge_user_edits"]
 
@@ -39,7 +39,7 @@ def merge_user_edits(dataset: Path, repository: Repository, head: str | None, ta
         return False
     published_text = _published_card(repository, head)
     published, local = Card.parse(published_text).user_content(), Card.parse(_local_card(dataset)).user_content()
-    version = current(head, tags)
+    version = last_version(repository, head, tags)
     base = Card.parse(_published_card(repository, tags[version]) if version else "").user_content()
     if published in (base, local):
         return False

@@ -12,11 +12,10 @@ from filtercrawl.api.formatting import escape_control, format_plural
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl_publish.publishing.options import PublishOptions
-from filtercrawl_publish.publishing.repository_state import TITLE_PREFIX, RepositoryState
+from filtercrawl_publish.publishing.repository_state import TITLE_PREFIX, RepositoryState, last_version
 from filtercrawl_publish.publishing.version_files import differs, version_files
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals, published_models
 from filtercrawl_publish.repository.base import CommitOperations, Repository
-from filtercrawl_publish.repository.version_names import current
 
 __all__ = ["Damage", "find_damage", "repair_head"]
 
@@ -49,7 +48,8 @@ class Damage:
 def find_damage(repository: Repository, state: RepositoryState) -> Damage | None:
     """Compare the listing of `main` with that of the last version.
 
-    A head with a tag is not asked about: it was checked before it got the tag, and commits do not change.
+    A head with a tag is not asked about: it was checked before it got the tag, and commits do not change. Nor is a
+    folder, to which nobody else commits.
 
     Args:
         repository: Where versions are published.
@@ -59,8 +59,11 @@ def find_damage(repository: Repository, state: RepositoryState) -> Damage | None
         What differs; None where nothing does, where there is no version, or where the head is no version of this
         dataset at all, which `check_overwrite` refuses.
     """
-    head, version = state.head, current(state.head, state.tags)
-    if head is None or version is None or head in state.tags.values():
+    head = state.head
+    if repository.hub_id is None or head is None or head in state.tags.values():
+        return None
+    version = last_version(repository, head, state.tags)
+    if version is None:
         return None
     commit = state.tags[version]
     if _is_another(repository, head, commit):

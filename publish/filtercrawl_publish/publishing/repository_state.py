@@ -12,7 +12,7 @@ from filtercrawl_publish.publishing.options import PublishOptions
 from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import Repository
 
-__all__ = ["TITLE_PREFIX", "RepositoryState", "complete_interrupted_publish", "published_before"]
+__all__ = ["TITLE_PREFIX", "RepositoryState", "complete_interrupted_publish", "last_version", "published_before"]
 
 # Commit titles start with it: a commit without a tag is recognized by it, with the tag that it was to get.
 TITLE_PREFIX: Final = "Release "
@@ -71,6 +71,23 @@ def published_before(repository: Repository, state: RepositoryState, version: st
         state: Its head and tags.
         version: The name of the new version.
     """
-    last = version_names.current(state.head, state.tags)
+    last = last_version(repository, state.head, state.tags)
     files = {} if last is None else repository.files(state.tags[last])
     return PublishedBefore(files=files, seed=version)
+
+
+def last_version(repository: Repository, head: str | None, tags: Mapping[str, str]) -> str | None:
+    """Return the version at `head`, or the last one before it; None if there is none.
+
+    The history tells which one that is, since versions may have any name. Where it has none of them, as after it was
+    rewritten, or of a folder, it is the latest by name.
+
+    Args:
+        repository: Where versions are published; asked only if `head` has no tag.
+        head: The latest commit.
+        tags: Commit by tag.
+    """
+    if head is None or not tags or head in tags.values():
+        return version_names.current(head, tags)
+    before = next((commit for commit in repository.history(head) if commit in tags.values()), None)
+    return version_names.current(before, tags)

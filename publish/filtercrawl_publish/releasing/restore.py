@@ -23,10 +23,9 @@ from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base, recorded_base
 from filtercrawl_publish.publishing.deferred_files import is_deferred, mark_deferred
-from filtercrawl_publish.publishing.repository_state import RepositoryState
+from filtercrawl_publish.publishing.repository_state import RepositoryState, last_version
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import file_sha256
-from filtercrawl_publish.repository.version_names import current
 
 _LAYERS: Final = "data/layers/"
 
@@ -85,7 +84,7 @@ def _last_version(repository: Repository, state: RepositoryState) -> tuple[str, 
 
     If there is no version at all, a head with a manifest counts as one.
     """
-    head, version = state.head, current(state.head, state.tags)
+    head, version = state.head, last_version(repository, state.head, state.tags)
     if version is not None:
         return version, state.tags[version]
     return (head[:10], head) if head is not None and manifest.PATH in repository.files(head) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -126,6 +126,10 @@ class Repository(Protocol):
 
     def title(self, commit: str) -> str:
         """Return the title of a commit."""
+        ...
+
+    def history(self, commit: str) -> Sequence[str]:
+        """Return a commit and those before it, the latest first; a folder knows only the commit itself."""
         ...
 
     def files(self, revision: str) -> Mapping[str, RepositoryFile]:

@@ -102,6 +102,9 @@ class FolderRepository:
         path = self._commit_file(commit)
         return str(json.loads(path.read_bytes())["title"]) if path.is_file() else ""
 
+    def history(self, commit: str) -> list[str]:
+        return [commit]
+
     def files(self, revision: str) -> Mapping[str, RepositoryFile]:
         version = self._version_folder(self.resolve(revision))
         if version == self._folder:

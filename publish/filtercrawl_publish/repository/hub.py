@@ -19,13 +19,13 @@ from filtercrawl.transport.responses import map_http_errors, raise_for_status
 from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
-from filtercrawl_publish.repository.hub_commit import add_operation, to_hub_operations, upload_info
+from filtercrawl_publish.repository.hub_commit import add_operation, contains, to_hub_operations, upload_info
 from filtercrawl_publish.repository.listing_cache import ListingCache
 from filtercrawl_publish.repository.write_retry import http_status, retry_write
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub.hf_api import GitCommitInfo, RepoFile
 
 RepoType = Literal["dataset", "space"]
 
@@ -63,6 +63,7 @@ class HubRepository:
         self._transport = transport
         self._repo_type = repo_type
         self._listings = ListingCache()
+        self._log: list[GitCommitInfo] = []
 
     def space(self, space_id: str) -> HubRepository:
         """Return a static Space on the same Hub, which need not exist yet; sends no request."""
@@ -105,9 +106,7 @@ class HubRepository:
         if wanted in tags:
             return tags[wanted]
         if wanted and head is not None:
-            with hub.translate_hub_errors(f"{self.id}@{wanted}"):
-                commits = self._api.list_repo_commits(self.id, repo_type=self._repo_type, revision="main")
-            ids = [commit.commit_id for commit in commits if len(wanted) > 6 and commit.commit_id.startswith(wanted)]
+            ids = [commit for commit in self.history("main") if len(wanted) > 6 and commit.startswith(wanted)]
             if len(ids) == 1:
                 return ids[0]
         raise unknown_revision(self.id, wanted, tags)
@@ -116,9 +115,11 @@ class HubRepository:
         return self.id, commit
 
     def title(self, commit: str) -> str:
-        with hub.translate_hub_errors(f"{self.id}@{commit}"):
-            commits = self._api.list_repo_commits(self.id, repo_type=self._repo_type, revision=commit)
+        commits = self._commits(commit)
         return commits[0].title if commits else ""
+
+    def history(self, commit: str) -> list[str]:
+        return [found.commit_id for found in self._commits(commit)]
 
     def files(self, revision: str) -> Mapping[str, RepositoryFile]:
         return self._listings.get(revision, self._list)
@@ -189,7 +190,7 @@ class HubRepository:
             head = self.head()
             if head == parent or head is None:
                 return None
-            if self._contains(head, operations):
+            if contains(self.files(head), operations):
                 return head
             raise published_meanwhile(self.id)
 
@@ -212,6 +213,13 @@ class HubRepository:
             return commit
 
         retry_write(f"{self.id}: tag {name}", create_tag, existing_tag)
+
+    def _commits(self, revision: str) -> list[GitCommitInfo]:
+        """Return a commit and those before it; asked for once, as the history of a commit does not change."""
+        if not self._log or self._log[0].commit_id != revision:
+            with hub.translate_hub_errors(f"{self.id}@{revision}"):
+                self._log = self._api.list_repo_commits(self.id, repo_type=self._repo_type, revision=revision)
+        return self._log
 
     def _list(self, revision: str) -> dict[str, RepositoryFile]:
         from huggingface_hub.hf_api import RepoFile
@@ -242,17 +250,6 @@ class HubRepository:
         if not self.files(head).keys() <= _INITIAL_FILES:
             raise published_meanwhile(self.id)
         return head
-
-    def _contains(self, commit: str, operations: CommitOperations) -> bool:
-        """Return whether a commit has the result of the operations."""
-        files = self.files(commit)
-        if any(path in files for path in operations.delete):
-            return False
-        if not {*operations.add, *operations.uploaded, *operations.copy} <= files.keys():
-            return False
-        if any(files[path].sha256 != file.sha256 for path, file in operations.uploaded.items()):
-            return False
-        return all(files[path].is_file(file) for path, file in operations.add.items())
 
     def _stored_digests(self, files: Collection[File]) -> set[str]:
         """Return the SHA-256 of those files that the Hub requests no upload of."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filtercrawl.dataset.files.parquet import File
-from filtercrawl_publish.repository.base import CommitOperations
+from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
@@ -53,3 +54,14 @@ def upload_info(file: File) -> UploadInfo:
     from huggingface_hub.lfs import UploadInfo
 
     return UploadInfo(size=file.size, sample=b"", sha256=bytes.fromhex(file.sha256))
+
+
+def contains(files: Mapping[str, RepositoryFile], operations: CommitOperations) -> bool:
+    """Return whether the files of a commit are the result of the operations."""
+    if any(path in files for path in operations.delete):
+        return False
+    if not {*operations.add, *operations.uploaded, *operations.copy} <= files.keys():
+        return False
+    if any(files[path].sha256 != file.sha256 for path, file in operations.uploaded.items()):
+        return False
+    return all(files[path].is_file(file) for path, file in operations.add.items())

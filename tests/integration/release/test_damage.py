@@ -132,3 +132,14 @@ def test_a_repository_that_lost_everything_gets_it_back(job: Job) -> None:
     damage(job, delete=[path for path in version_content(job, "main") if path != ".gitattributes"])
     assert job() == 0
     assert is_restored(job)
+
+
+def test_the_last_version_may_have_any_name(job: Job, net: Callable[..., None]) -> None:
+    net("new", 10)
+    assert job() == 0
+    tags = job.hub.datasets[REPO].tags
+    tags["paper"] = tags.pop(job.versions()[1])  # newer than the version of the day
+    damage(job, delete=[a_layers_file(job)])
+    assert job() == 0
+    assert version_content(job, "main") == version_content(job, "paper")
+    assert job.record["base"] == "paper"
