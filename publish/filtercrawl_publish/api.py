@@ -33,6 +33,7 @@ from filtercrawl_publish.releasing.report import ReleaseReport
 from filtercrawl_publish.releasing.request import prepare_release
 from filtercrawl_publish.releasing.withdraw import WithdrawResult, withdraw_from_folder, withdraw_from_repository
 from filtercrawl_publish.repository.open import open_head
+from filtercrawl_publish.repository.version_names import validate_version
 from filtercrawl_publish.verification import Issue, VerifyOptions, VerifyReport, verify_dataset
 
 __all__ = ["diff", "publish", "release", "rollback", "verify", "withdraw"]
@@ -106,6 +107,7 @@ def release(
     *,
     dataset: str | Path | None = None,
     settings: Settings | None = None,
+    version: str | None = None,
     allow_loss: bool = False,
     replace: bool = False,
     write_plan: Path | None = None,
@@ -124,6 +126,7 @@ def release(
         selectors: What to sync; if empty, every source that needs no pattern.
         dataset: The dataset folder; None for the one in the settings.
         settings: Of all steps; None for those of the environment and `filtercrawl.toml`.
+        version: The version's name, if there is one to publish; None for that of the day in UTC.
         allow_loss: Publish also if much of the last version is missing.
         replace: Publish also where the repository holds something that is no dataset of filtercrawl.
         write_plan: In a dry run, write what would be done to this file.
@@ -151,6 +154,7 @@ def release(
     plugins = plugins or load_plugins()
     request = prepare_release(repository, selectors, settings, plugins, write_plan=write_plan, apply_plan=apply_plan)
     request.replace = replace
+    request.version = None if version is None else validate_version(version)
     request.cancellation = cancellation or request.cancellation
     request.cancelled_exit_code = cancelled_exit_code or request.cancelled_exit_code
     # Imports torch, which takes seconds: only once the arguments are known to be valid.

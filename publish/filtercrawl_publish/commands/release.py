@@ -39,6 +39,9 @@ def run(
     apply: Annotated[
         Path | None, typer.Option("--apply", metavar="FILE", help="Do what this plan allows, and nothing else.")
     ] = None,
+    version: Annotated[
+        str | None, typer.Option(metavar="V", help="The version's name.", show_default="vYYYY.MM.DD in UTC")
+    ] = None,
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Publish also if much of the last version is missing.")
     ] = False,
@@ -63,6 +66,7 @@ def run(
             repo,
             selectors or (),
             settings=settings,
+            version=version,
             allow_loss=allow_loss,
             replace=replace,
             write_plan=plan,

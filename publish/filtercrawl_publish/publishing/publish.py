@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from filtercrawl.api.errors import DatasetError, NotFoundError, UsageError
+from filtercrawl.api.errors import DatasetError, NotFoundError
 from filtercrawl.api.formatting import format_count, format_size
 from filtercrawl.dataset.card.release import Release
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
@@ -43,6 +43,7 @@ from filtercrawl_publish.publishing.upload import FileChanges, compare_files, up
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals
 from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.errors import version_exists
 from filtercrawl_publish.repository.signature import sign_manifest
 
 __all__ = ["publish_version"]
@@ -115,9 +116,7 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
             clear_pending(dataset)
         return _unchanged(repository, head, state, repaired), staged
     if version in state.tags:
-        raise UsageError(
-            f"{repository.id}: version {version} exists already, and tags never move; choose another --version"
-        )
+        raise version_exists(repository.id, version)
     if not options.dry_run:
         staged, changes = _write_changelog(staged, repository, head, version, options)
     warnings = (*_as_warnings(repaired), *check_hub_limits(staged, changes))

@@ -16,6 +16,7 @@ from filtercrawl_publish.publishing.version_files import differs, version_files
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals, published_models
 from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import CommitOperations, Repository
+from filtercrawl_publish.repository.errors import version_exists
 
 __all__ = ["RollbackResult", "rollback_version"]
 
@@ -118,9 +119,7 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
     verify_loads(repository, commit, before)
     name = version_names.validate_version(options.version or version_names.next_version(state.tags, options.now))
     if name in state.tags:
-        raise UsageError(
-            f"{repository.id}: version {name} exists already, and tags never move; choose another --version"
-        )
+        raise version_exists(repository.id, name)
     options.progress.message(f"publishing {version} of {repository.id} as {name}")
     operations = CommitOperations(copy={path: (path, commit) for path in sorted(changed)}, delete=deleted)
     new_commit = repository.commit(operations, head, f"{TITLE_PREFIX}{name}", f"The content of {version}.")

@@ -7,14 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.errors import Cancelled, ConflictError, FiltercrawlError
 from filtercrawl.api.transport import Transport
-from filtercrawl.config import Settings, device, step_summary
+from filtercrawl.config import Settings, step_summary
 from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl_analysis.run.execute import execute
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.publishing.deferred_files import fetch_deferred
 from filtercrawl_publish.publishing.options import PublishOptions
@@ -26,6 +24,7 @@ from filtercrawl_publish.publishing.repository_layer_store import RepositoryLaye
 from filtercrawl_publish.publishing.repository_state import complete_interrupted_publish
 from filtercrawl_publish.publishing.space import choose_space, update_space
 from filtercrawl_publish.publishing.staging import pending_version
+from filtercrawl_publish.releasing.analyze_version import analyze_version
 from filtercrawl_publish.releasing.loss_guard import check_losses
 from filtercrawl_publish.releasing.markdown import release_summary, write_summary
 from filtercrawl_publish.releasing.notify import notify
@@ -34,6 +33,7 @@ from filtercrawl_publish.releasing.report import ReleaseOutcome, ReleaseReport, 
 from filtercrawl_publish.releasing.request import ReleaseRequest
 from filtercrawl_publish.releasing.restore import manifest_root, restore_version
 from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.errors import version_exists
 from filtercrawl_publish.repository.open import open_head
 from filtercrawl_publish.repository.version_names import next_version
 
@@ -104,6 +104,8 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
             raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
         state, repaired = repair_head(repository, state, options)
         report.warnings, head = () if repaired is None else (repaired,), state.head
+        if request.version in state.tags:
+            raise version_exists(repository.id, str(request.version))
         check_overwrite(repository, head, None, replace=request.replace)
         base = restore_version(repository, state, settings, progress)
     report.base_version = base.version if base else None
@@ -132,7 +134,8 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         return
     with report.timed("analyze"):
         fetch_deferred(dataset, repository)
-        _analyze(request, report)
+        result = analyze_version(request.plugins.analyses, settings, progress, request.cancellation)
+        report.failed_analyses, report.kept_analyses = result.failed, result.kept
     request.cancellation.raise_if_cancelled()
     with report.timed("publish"):
         if base is not None:
@@ -163,23 +166,12 @@ def _sync_context(
     )
 
 
-def _analyze(request: ReleaseRequest, report: ReleaseReport) -> None:
-    options = AnalysisOptions(device=str(device.select_device(request.settings.device)))
-    result = execute(
-        request.plugins.analyses,
-        request.settings,
-        options,
-        progress=request.progress,
-        cancellation=request.cancellation,
-    )
-    report.failed_analyses = dict(result.left_out)
-
-
 def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Repository, base: BaseVersion | None) -> None:
     settings, dataset = request.settings, request.settings.dataset
     pending, tags = pending_version(dataset), repository.tags()
     # run.json is part of the commit, so the version is chosen before: readers see it only if the commit succeeds.
-    report.version = pending if pending and pending not in tags else next_version(tags, request.now)
+    unused = pending if pending and pending not in tags else None
+    report.version = request.version or unused or next_version(tags, request.now)
     _set_outcome(report, settings, "published")
     report.write(dataset)
     options = PublishOptions(

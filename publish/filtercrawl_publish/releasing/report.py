@@ -55,6 +55,7 @@ class ReleaseReport:
         sync_report: Of the sync.
         failed_models: Reason by id of all models that failed, in this run or before.
         failed_analyses: Reason by name.
+        kept_analyses: Names of those whose results are of an earlier version.
         repository_requests: Requests to the repository.
         seconds: Duration by step.
     """
@@ -74,6 +75,7 @@ class ReleaseReport:
     sync_report: SyncReport = field(default_factory=SyncReport)
     failed_models: Mapping[str, str | None] = field(default_factory=dict)
     failed_analyses: Mapping[str, str] = field(default_factory=dict)
+    kept_analyses: Sequence[str] = ()
     repository_requests: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -108,6 +110,7 @@ class ReleaseReport:
                 "all": dict(sorted(self.failed_models.items())),
             },
             "missing": report.problems, "analyses_left_out": dict(self.failed_analyses),
+            "analyses_kept": list(self.kept_analyses),
             "sources": {source: cost.to_dict() for source, cost in sorted(report.by_source.items())},
             "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
         }  # fmt: skip

@@ -36,7 +36,8 @@ class ReleaseRequest:
         replace: Publish also where the repository holds something that is no dataset of filtercrawl.
         write_plan: In a dry run, the file for the plan.
         approved_plan: Restricts the release to this plan.
-        now: Timezone-aware; the version is named after it.
+        version: The name of the version; None for that of the day.
+        now: Timezone-aware; the version of the day is named after it.
     """
 
     repository: str
@@ -49,6 +50,7 @@ class ReleaseRequest:
     replace: bool = False
     write_plan: Path | None = None
     approved_plan: PlanFile | None = None
+    version: str | None = None
     now: datetime = field(default_factory=now)
 
 

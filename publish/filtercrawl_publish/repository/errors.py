@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from filtercrawl.api.errors import ConflictError, UsageError
 
-__all__ = ["published_meanwhile", "tag_exists", "unknown_revision"]
+__all__ = ["published_meanwhile", "tag_exists", "unknown_revision", "version_exists"]
 
 
 def published_meanwhile(repository: str) -> ConflictError:
@@ -23,3 +23,8 @@ def unknown_revision(repository: str, revision: str | None, tags: Iterable[str])
     """Return the error for a revision that does not exist; None means that the repository is empty."""
     what = "has no version yet" if revision is None else f"has no version {revision}"
     return UsageError(f"{repository}: {what}; available: {', '.join(tags) or 'none'}")
+
+
+def version_exists(repository: str, version: str) -> UsageError:
+    """Return the error for a name that was asked for and is taken."""
+    return UsageError(f"{repository}: version {version} exists already, and tags never move; choose another --version")

@@ -301,6 +301,20 @@ def test_a_version_may_have_any_name(job: Job) -> None:
     assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
 
 
+def test_a_version_is_named_by_hand(job: Job, net: Callable[..., None]) -> None:
+    net("new", 10)
+    with pytest.raises(UsageError, match=f"version {FIRST} exists already"):
+        job("--version", FIRST)
+    assert job.asked_of_zoo() == set()  # told before any work
+    with pytest.raises(UsageError, match="cannot be a version"):
+        job("--version", "main")
+    assert job("--version", "paper") == 0
+    assert job.record["version"] == "paper"
+    assert set(job.versions()) == {FIRST, "paper"}
+    assert job() == 0
+    assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
+
+
 @pytest.mark.parametrize(
     "name",
     [
