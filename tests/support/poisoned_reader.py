@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -23,7 +25,8 @@ HEADER_BYTES: Final = 1024
 SHAPE: Final = (8, 4, 3, 3)
 
 Harm = Literal[
-    "kill", "exit", "abort", "hang", "compute", "memory", "allocate", "start_process", "write", "connect", "system_exit"
+    "kill", "exit", "abort", "hang", "compute", "memory", "allocate", "start_process", "write", "connect",
+    "system_exit", "full_disk", "kill_server",
 ]  # fmt: skip
 
 
@@ -71,10 +74,20 @@ def harm_as_stated(file: RandomAccessFile) -> None:
         do_harm(stated["harm"])
 
 
+def kill_parent() -> None:
+    """Kill the parent of this process, as C code that a file has taken over could, in spite of audit hooks."""
+    ctypes.CDLL(None).kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
 def do_harm(harm: Harm) -> None:  # noqa: C901 - a list
     match harm:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "kill_server":
+            kill_parent()
+        case "full_disk":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/zoo/cache")
         case "exit":
             os._exit(3)
         case "abort":

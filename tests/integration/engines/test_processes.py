@@ -15,8 +15,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.errors import Cancelled, DatasetError
 from filtercrawl.api.progress import NullProgress
+from filtercrawl.pipeline.engines.processes.driver import ProcessDriver
 from filtercrawl.pipeline.report import SyncReport
 from support.engines import RunOn, files
 from support.http_server import FileServer
@@ -65,7 +66,7 @@ def test_whatever_a_reader_does_it_costs_one_checkpoint(
         "kill": f"{TWICE}its process was killed, as by a system that is short of memory; fewer --jobs take less",
         "allocate": f"{TWICE}needs more than 1.1 GB of memory; --memory-limit allows more",
         "memory": f"{TWICE}needs more than 1.1 GB of memory; --memory-limit allows more",
-        "compute": f"{TWICE}used 4s of CPU time; --cpu-limit allows more",
+        "compute": f"{TWICE}used 2s of CPU time; --cpu-limit allows more",
         "system_exit": "unexpected SystemExit; please report this as a bug",
         "start_process": "code tried to reach another process (subprocess.Popen) while the file was read; refused",
         "write": "code tried to write /stolen while the file was read; refused",
@@ -73,15 +74,17 @@ def test_whatever_a_reader_does_it_costs_one_checkpoint(
     }
     for harm in harms:
         write_poisoned(zoo / f"{harm}.bin", harm, times=99)
+    log = write_poisoned(zoo / "server.bin", "kill_server", times=1)
     write_poisoned(zoo / "at-sight.bin", "abort", times=99, at_sight=True)
     write_networks(zoo)
-    report = run_on("local", jobs=2, memory_limit=512 * MIB, cpu_limit=2.0)
+    report = run_on("local", jobs=2, memory_limit=512 * MIB, cpu_limit=1.0)
     assert report.failures == {
         "local/at-sight.bin": harms["abort"],
         **{f"local/{harm}.bin": reason for harm, reason in harms.items()},
     }
-    assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (3, 1)
-    assert {row["outcome"] for name, row in models(dataset).items() if ".safetensors" in name} == {
+    assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (4, 1)
+    assert len(log.read_text().split()) == 2
+    assert {row["outcome"] for row in models(dataset).values() if row["outcome"] != "failed"} == {
         "emitted", "duplicate",
     }  # fmt: skip
     assert list((dataset / ".filtercrawl/tmp").iterdir()) == []
@@ -95,7 +98,7 @@ def test_a_lost_checkpoint_is_read_once_more_alone_and_the_dataset_is_that_of_th
     logs = [write_poisoned(zoo / f"{harm}.bin", harm, times=1) for harm in lost]
     write_networks(zoo)
     (zoo / "damaged.safetensors").write_bytes(b"\xff" * 100)
-    in_processes = run_on("local", jobs=2, stall_timeout=3.0)
+    in_processes = run_on("local", jobs=2, stall_timeout=2.0)
     assert [len(set(log.read_text().split())) for log in logs] == [2, 2, 2]
     assert [record.levelno for record in caplog.records if "tried again" in record.message] == [logging.WARNING] * 3
     assert in_processes.failures.keys() == {"local/damaged.safetensors"}
@@ -105,6 +108,52 @@ def test_a_lost_checkpoint_is_read_once_more_alone_and_the_dataset_is_that_of_th
     assert found == files(dataset)
 
 
+@pytest.mark.exhaustive
+def test_a_checkpoint_that_kills_the_server_each_time_fails_alone(run_on: RunOn, zoo: Path) -> None:
+    before = children()
+    write_poisoned(zoo / "a.bin", "kill_server", times=99)
+    write_networks(zoo)
+    report = run_on("local", jobs=2)
+    killed = "its process was killed, as by a system that is short of memory; fewer --jobs take less"
+    assert report.failures == {"local/a.bin": f"{TWICE}{killed}"}
+    assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (3, 1)
+    assert children() == before
+
+
+def test_a_full_disk_ends_the_run_and_no_checkpoint_has_failed(run_on: RunOn, dataset: Path, zoo: Path) -> None:
+    write_networks(zoo)
+    write_poisoned(zoo / "a.bin", "full_disk", times=1)
+    with pytest.raises(DatasetError, match=r"^/zoo/cache: No space left on device; make space, or choose"):
+        run_on("local", jobs=2)
+    assert list((dataset / ".filtercrawl/tmp").iterdir()) == []
+    assert run_on("threads").failures == {}
+
+
+@pytest.mark.exhaustive
+def test_as_many_checkpoints_on_servers_are_written_at_a_time_as_there_are_jobs(
+    run_on: RunOn, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_networks(zoo, 6)
+    (zoo / "net0-copy.safetensors").unlink()
+    writing: list[int] = []
+    send = ProcessDriver._send
+
+    def count(driver: ProcessDriver, attempt: Any, message: Any) -> None:
+        writing.append(sum(other.writes for other in driver._running()))
+        send(driver, attempt, message)
+
+    monkeypatch.setattr(ProcessDriver, "_send", count)
+    with FileServer() as server:
+        rows = []
+        for path in sorted(zoo.iterdir()):
+            url = server.put(f"/{path.name}", path.read_bytes())
+            rows.append({"name": path.name, "files": [{"url": url, "path": path.name}], "revision": "1"})
+        report = run_on("local", f"served:{server.pages('/index', [rows])}", jobs=2)
+    assert report.checkpoints["new"] == 6
+    assert max(writing) in (1, 2)
+
+
+@pytest.mark.exhaustive
 def test_workers_keep_to_the_budget_of_requests_together_and_logs_arrive(
     run_on: RunOn, zoo: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -125,7 +174,8 @@ def test_workers_keep_to_the_budget_of_requests_together_and_logs_arrive(
         assert run_on("local", selector).checkpoints["new"] + report.checkpoints["new"] == 3
 
 
-@pytest.mark.parametrize("harm", ["hang", pytest.param("compute", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("harm", ["hang", "compute"])
 def test_a_cancelled_run_ends_soon_whatever_its_readers_do(harm: Harm, run_on: RunOn, dataset: Path, zoo: Path) -> None:
     write_networks(zoo)
     log = write_poisoned(zoo / "a.bin", harm, times=99)
@@ -149,6 +199,7 @@ def test_a_cancelled_run_ends_soon_whatever_its_readers_do(harm: Harm, run_on: R
     assert list((dataset / ".filtercrawl/tmp").iterdir()) == []
 
 
+@pytest.mark.exhaustive
 def test_a_listing_ends_when_it_is_cancelled_though_a_reader_hangs_in_it(run_on: RunOn, zoo: Path) -> None:
     log = write_poisoned(zoo / "a.bin", "hang", times=99, at_sight=True)
     cancellation = CancellationToken()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -44,7 +44,9 @@ from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
 from filtercrawl.pipeline.records import OUT_OF_MEMORY, CrawlResult, CrawlTask
 from filtercrawl.transport import MeasuredTransport
 
-_TORCH_OUT_OF_MEMORY: Final = re.compile(r"DefaultCPUAllocator: (can't allocate|not enough) memory|out of memory")
+_OUT_OF_MEMORY_TEXT: Final = re.compile(
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory|out of memory|can't start new thread"
+)
 # Bytes that may have been fetched, or be on their way, without being written yet.
 _PREFETCH_BYTES: Final = 2 * 1024**3
 _MAX_REASON_LENGTH: Final = 500
@@ -55,6 +57,14 @@ class ContentClaims(Protocol):
 
     def claim(self, key: ContentKey, model_id: str, cancellation: CancellationToken | None = None) -> str | None:
         """Return the checkpoint that holds a content; if there is none, reserve the content for the caller to read."""
+        ...
+
+
+class WriteSlots(Protocol):
+    """Limits how many checkpoints are written at a time; `WeightedSemaphore` does, and what asks another process."""
+
+    def acquire(self, n: int, cancellation: CancellationToken | None = None) -> AbstractContextManager[None]:
+        """Hold `n` of the slots while the block runs; wait until they are free."""
         ...
 
 
@@ -80,7 +90,7 @@ class Crawler:
     transport: MeasuredTransport
     index: ContentClaims
     layer_stager: LayerStager
-    write_slots: WeightedSemaphore
+    write_slots: WriteSlots
     verify_all: bool = False
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     prefetch_budget: WeightedSemaphore = field(default_factory=lambda: WeightedSemaphore(_PREFETCH_BYTES))
@@ -246,12 +256,12 @@ def should_download_whole_file(structure: Structure, task: CrawlTask, files: Che
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an allocation failed: in Python, in torch, which may raise RuntimeError, or in mmap."""
+    """Tell whether an allocation failed: in Python, in torch, which may raise RuntimeError, in mmap, or of a stack."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
-    return isinstance(error, RuntimeError) and _TORCH_OUT_OF_MEMORY.search(str(error)) is not None
+    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY_TEXT.search(str(error)) is not None
 
 
 def failure_reason(error: FiltercrawlError, checkpoint: Checkpoint) -> str:

@@ -20,6 +20,7 @@ def test_the_cpu_allocator_of_torch() -> None:
         (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
         (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
+        (RuntimeError("can't start new thread"), True),
         (RuntimeError("shape '[3]' is invalid for input of size 4"), False),
         (ValueError("out of memory"), False),
     ],

@@ -11,11 +11,11 @@ def test_an_answer_reaches_the_question_that_it_was_given_to() -> None:
     async def ask() -> tuple[Answer | None, Answer | None]:
         actor = Coordinator(None, None)
         second = asyncio.ensure_future(actor.answer("attempt", 1))
-        await actor.reply("attempt", 1, Answer(owner="lab/net"))
-        await actor.reply("attempt", 0, Answer(defer=True))
+        await actor.reply("attempt", 1, Answer(number=1, owner="lab/net"))
+        await actor.reply("attempt", 0, Answer(number=0, defer=True))
         return await actor.answer("attempt", 0), await second
 
-    assert asyncio.run(ask()) == (Answer(defer=True), Answer(owner="lab/net"))
+    assert asyncio.run(ask()) == (Answer(number=0, defer=True), Answer(number=1, owner="lab/net"))
 
 
 def test_as_many_requests_are_admitted_as_the_budget_has() -> None:

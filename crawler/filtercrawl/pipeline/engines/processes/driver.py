@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final
 
+from filtercrawl.api.errors import EngineError, describe_error
 from filtercrawl.api.formatting import format_size
 from filtercrawl.config.fields import show_duration
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
-from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS, on_this_machine
-from filtercrawl.pipeline.engines.processes.limits import MAX_RETRIES, AttemptLimits
+from filtercrawl.pipeline.engines.engine import on_this_machine
+from filtercrawl.pipeline.engines.processes.limits import MAX_RETRIES, NO_MEMORY, NO_PROCESS, AttemptLimits, n_workers
 from filtercrawl.pipeline.engines.processes.messages import (
     Admit,
     Admitted,
+    AskPlace,
     Cancel,
+    GiveBackPlace,
     LimitedOrder,
+    Place,
     ProcessLimits,
 )
 from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, WorkerProcess
 from filtercrawl.pipeline.engines.workers.attempt import Attempt, Job, Loss
 from filtercrawl.pipeline.engines.workers.budget import Budget
 from filtercrawl.pipeline.engines.workers.driver import Driver
-from filtercrawl.pipeline.engines.workers.messages import Answer, Finished, Update
+from filtercrawl.pipeline.engines.workers.messages import Answer, Finished, Started, Update
 from filtercrawl.pipeline.records import OUT_OF_MEMORY
 
 # Checkpoints that are finished or on their way beyond the one that is committed next, per worker.
 _WINDOW_PER_WORKER: Final = 4
 # Seconds that cancelled workers have to end their step.
 _END_SECONDS: Final = 6.0
+# Workers in a row that ended before they could begin, after which the run is given up.
+_MAX_FALSE_STARTS: Final = 10
+_KILLED: Final = "its process was killed, as by a system that is short of memory; fewer --jobs take less"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +66,28 @@ class ProcessAttempt(Attempt):
     Attributes:
         limits: What it may use.
         worker: The process.
+        local: Whether all its files are on this machine.
+        waits: Whether it waits for a place to write.
+        writes: Whether it has one.
     """
 
     limits: ProcessLimits
     worker: WorkerProcess
+    local: bool
+    waits: bool = False
+    writes: bool = False
+
+    def note(self, message: object) -> None:
+        """Record what a message says about the attempt itself."""
+        super().note(message)
+        if isinstance(message, AskPlace):
+            self.waits = True
+        elif isinstance(message, GiveBackPlace):
+            self.writes = False
+
+    def has_stalled(self) -> bool:
+        """Tell whether its worker has gone without progress for too long; waiting for a place is no stall."""
+        return not self.waits and super().has_stalled()
 
 
 class ProcessDriver(Driver[ProcessAttempt]):
@@ -81,7 +105,8 @@ class ProcessDriver(Driver[ProcessAttempt]):
         self._idle: list[WorkerProcess] = []
         self._ended: list[ProcessAttempt] = []
         self._server = server
-        self._staging.mkdir(parents=True)
+        self._false_starts = 0
+        self._staging.mkdir(parents=True, exist_ok=True)
 
     @property
     def n_ahead(self) -> int:
@@ -89,13 +114,13 @@ class ProcessDriver(Driver[ProcessAttempt]):
 
     def has_room_for(self, job: Job[ProcessAttempt]) -> bool:
         """Tell whether a worker may start: `jobs` at a time, and some more that fetch their files."""
-        running = [other.attempt for other in self._jobs.values() if other.attempt is not None]
+        running = self._running()
         if job.failures or any(attempt.limits.alone for attempt in running):
             return not running
         return len(running) < (self._run.jobs if on_this_machine(job.task) else n_workers(self._run.jobs))
 
     def close(self) -> None:
-        """End what still runs, and remove its files; the server stays."""
+        """End what still runs; its files are removed when the server has ended, and no worker is left to write."""
         try:
             self.cancel()
             deadline = time.monotonic() + _END_SECONDS
@@ -106,7 +131,6 @@ class ProcessDriver(Driver[ProcessAttempt]):
         finally:
             for worker in (*self._idle, *(attempt.worker for attempt in self._ended)):
                 self._server.kill(worker)
-            shutil.rmtree(self._staging, ignore_errors=True)
 
     def _begin(self, job: Job[ProcessAttempt]) -> ProcessAttempt:
         limits = self._run.limits.after(len(job.failures))
@@ -117,15 +141,16 @@ class ProcessDriver(Driver[ProcessAttempt]):
             try:
                 worker.connection.send(order)
             except OSError:  # it was killed while it waited
-                worker.connection.close()
+                self._server.kill(worker)
                 continue
-            return ProcessAttempt(id=name, limits=limits, worker=worker)
-        worker = self._server.fork()
-        worker.connection.send(order)
-        return ProcessAttempt(id=name, limits=limits, worker=worker)
+            return ProcessAttempt(id=name, limits=limits, worker=worker, local=order.local)
+        attempt = ProcessAttempt(id=name, limits=limits, worker=self._server.fork(), local=order.local)
+        self._send(attempt, order)
+        return attempt
 
     def _receive(self, timeout: float) -> None:
         until = time.monotonic() + timeout
+        self._give_places()
         jobs = self._by_connection()
         ready: list[Any] = wait([*jobs, self._server.control], timeout)
         while ready:
@@ -134,8 +159,22 @@ class ProcessDriver(Driver[ProcessAttempt]):
                     self._server.receive()
                 elif connection in jobs:
                     self._receive_from(jobs[connection])
+            self._give_places()
             jobs = self._by_connection()
             ready = wait([*jobs, self._server.control], 0) if jobs and time.monotonic() < until else []
+
+    def _give_places(self) -> None:
+        """Let those write that wait for it, in their order, as many at a time as there are jobs."""
+        running = self._running()
+        writing = sum(attempt.local or attempt.writes for attempt in running)
+        for attempt in running:
+            if attempt.waits and writing < self._run.jobs:
+                attempt.waits, attempt.writes, attempt.last_progress = False, True, time.monotonic()
+                writing += 1
+                self._send(attempt, Place())
+
+    def _running(self) -> list[ProcessAttempt]:
+        return [job.attempt for job in self._jobs.values() if job.attempt is not None]
 
     def _by_connection(self) -> dict[Any, Job[ProcessAttempt]]:
         running = [job for job in self._jobs.values() if job.attempt is not None]
@@ -150,9 +189,15 @@ class ProcessDriver(Driver[ProcessAttempt]):
         except (EOFError, OSError):
             self._lose(job, self._loss_of(attempt))
             return
+        except Exception as error:  # noqa: BLE001 - its process is in pieces, or a plugin sends what is only there
+            self._server.kill(attempt.worker)
+            self._lose(job, Loss(reason=f"its process sent what cannot be read ({describe_error(error)})", counts=True))
+            return
         attempt.note(message)
-        if isinstance(message, Admit):
-            connection.send(Admitted(allowed=self._run.budget.admit(message.n_bytes)))
+        if isinstance(message, Started):
+            self._false_starts = 0
+        elif isinstance(message, Admit):
+            self._send(attempt, Admitted(allowed=self._run.budget.admit(message.n_bytes)))
         elif isinstance(message, Update):
             self._note(message)
         elif isinstance(message, Finished):
@@ -177,10 +222,23 @@ class ProcessDriver(Driver[ProcessAttempt]):
             self._note(message)
 
     def _loss_of(self, attempt: ProcessAttempt) -> Loss:
-        """Tell why a worker ended whose connection has ended."""
+        """Tell why a worker ended whose connection has ended.
+
+        Raises:
+            EngineError: Workers end before they begin.
+        """
         code = self._server.exit_code(attempt.worker)
-        attempt.worker.connection.close()
-        return Loss(reason=describe_exit(code, attempt.limits), counts=True)
+        with_server = not self._server.is_of(attempt.worker)
+        if code == NO_MEMORY:
+            loss = self._out_of_memory(attempt)
+        else:
+            loss = Loss(reason=_KILLED if with_server else describe_exit(code, attempt.limits), counts=True)
+        if attempt.node is not None:
+            return loss
+        self._false_starts += 1
+        if self._false_starts > _MAX_FALSE_STARTS:
+            raise EngineError(f"worker processes end before they begin: {loss.reason}; --engine threads does without")
+        return replace(loss, counts=False)
 
     def _out_of_memory(self, attempt: ProcessAttempt) -> Loss:
         size = format_size(attempt.limits.memory)
@@ -199,7 +257,7 @@ class ProcessDriver(Driver[ProcessAttempt]):
             self._send(attempt, Cancel())
             self._ended.append(attempt)
 
-    def _send(self, attempt: ProcessAttempt, message: Answer | Cancel) -> None:
+    def _send(self, attempt: ProcessAttempt, message: LimitedOrder | Answer | Admitted | Place | Cancel) -> None:
         try:
             attempt.worker.connection.send(message)
         except OSError:  # it has ended; the next attempt to receive from it tells how
@@ -209,11 +267,6 @@ class ProcessDriver(Driver[ProcessAttempt]):
         return f"not read in {len(job.failures)} attempts, the last one alone with twice the limits: {job.failures[-1]}"
 
 
-def n_workers(jobs: int) -> int:
-    """Return how many checkpoints on servers are crawled at a time: the network waits more than it works."""
-    return jobs + 1 + PREFETCHED_TASKS
-
-
 def describe_exit(code: int | None, limits: ProcessLimits) -> str:
     """Say how a worker ended, and which setting may help.
 
@@ -221,12 +274,14 @@ def describe_exit(code: int | None, limits: ProcessLimits) -> str:
         code: Its exit code, or the negative number of the signal that ended it; None if it is not known.
         limits: What it might use.
     """
+    if code == NO_PROCESS:
+        return "the system starts no more processes; fewer --jobs take less"
     if code is None or code >= 0:
         return "its process ended early" + ("" if code is None else f" (exit code {code})")
     if -code == signal.SIGXCPU:
         return f"used {show_duration(limits.cpu_seconds)} of CPU time; --cpu-limit allows more"
     if -code == signal.SIGKILL:
-        return "its process was killed, as by a system that is short of memory; fewer --jobs take less"
+        return _KILLED
     try:
         name = signal.Signals(-code).name
     except ValueError:

@@ -16,8 +16,8 @@ from filtercrawl.api.errors import UnsafeFileError
 
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PROCESS_EVENTS: Final = frozenset({
-    "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "os.system", "pty.spawn",
-    "subprocess.Popen",
+    "os.exec", "os.fork", "os.forkpty", "os.killpg", "os.posix_spawn", "os.spawn", "os.startfile", "os.system",
+    "pty.spawn", "subprocess.Popen",
 })  # fmt: skip
 _NETWORK_EVENTS: Final = frozenset({
     "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyaddr", "socket.gethostbyname",

@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from filtercrawl.config import Settings
+from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS
 from filtercrawl.pipeline.engines.processes.messages import ProcessLimits
 
+# Exit code of a worker that found no memory outside of a reader.
+NO_MEMORY: Final = 77
+# Told in place of the exit code of a worker that could not be forked.
+NO_PROCESS: Final = 78
 # Attempts after the first.
 MAX_RETRIES: Final = 1
 _GIB: Final = 1024**3
@@ -55,6 +60,11 @@ def attempt_limits(settings: Settings) -> AttemptLimits:
         cpu_seconds=settings.cpu_limit,
         stall_seconds=settings.stall_timeout,
     )
+
+
+def n_workers(jobs: int) -> int:
+    """Return how many checkpoints on servers are crawled at a time: the network waits more than it works."""
+    return jobs + 1 + PREFETCHED_TASKS
 
 
 def machine_memory() -> int:

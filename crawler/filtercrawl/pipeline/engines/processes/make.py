@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.plugin_modules import group_of
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
-from filtercrawl.pipeline.engines.processes.driver import ProcessDriver, ProcessRun, n_workers
-from filtercrawl.pipeline.engines.processes.limits import AttemptLimits, attempt_limits
+from filtercrawl.pipeline.engines.processes.limits import AttemptLimits, attempt_limits, n_workers
 from filtercrawl.pipeline.engines.processes.messages import ServerSettings
 from filtercrawl.pipeline.engines.processes.readers import QUESTION_SECONDS, ReadersInWorker
 from filtercrawl.pipeline.engines.processes.server_handle import ForkServer
-from filtercrawl.pipeline.engines.workers.budget import Budget
 from filtercrawl.pipeline.engines.workers.common_settings import left_of, worker_settings
-from filtercrawl.pipeline.engines.workers.engine import WorkerEngine
 from filtercrawl.transport import MeasuredTransport
+
+if TYPE_CHECKING:
+    from filtercrawl.pipeline.engines.workers.engine import WorkerEngine
 
 _KINDS: Final = ("sources", "readers", "measures")
 
@@ -54,6 +55,10 @@ class WorkerProcesses:
             index: Contents that are known or being read.
             transport: Network access of this process, whose requests count against the budgets.
         """
+        from filtercrawl.pipeline.engines.processes.driver import ProcessDriver, ProcessRun  # only to crawl
+        from filtercrawl.pipeline.engines.workers.budget import Budget
+        from filtercrawl.pipeline.engines.workers.engine import WorkerEngine
+
         settings = self.settings
         run = ProcessRun(
             staging=self.staging,
@@ -103,6 +108,7 @@ def worker_processes(
         )
     finally:
         server.close()
+        shutil.rmtree(worker.staging, ignore_errors=True)
 
 
 def works_here(plugins: Plugins) -> bool:

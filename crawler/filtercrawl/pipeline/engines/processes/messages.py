@@ -121,6 +121,21 @@ class Cancel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskPlace:
+    """May the layers of this checkpoint be written? The worker waits for `Place`: only so many write at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The answer to `AskPlace`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveBackPlace:
+    """The layers are written."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Admit:
     """May one more request be sent? The worker waits for `Admitted`.
 
@@ -138,4 +153,4 @@ class Admitted:
     allowed: bool
 
 
-Message = messages.Message | Admit | Replied
+Message = messages.Message | Admit | AskPlace | GiveBackPlace | Replied

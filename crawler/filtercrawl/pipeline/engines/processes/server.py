@@ -20,8 +20,9 @@ from typing import NoReturn
 import pyarrow as pa
 
 from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.pipeline.engines.processes.limits import NO_PROCESS
 from filtercrawl.pipeline.engines.processes.messages import Exited, Fork, Kill, Ready, ServerSettings
-from filtercrawl.pipeline.engines.processes.worker import work
+from filtercrawl.pipeline.engines.processes.worker import end_with_parent, work
 
 
 class _Server:
@@ -41,6 +42,7 @@ class _Server:
         os.set_blocking(self._woken, False)
         os.set_blocking(waker, False)
         self._waker = waker
+        self._ready = selectors.DefaultSelector()
 
     def serve(self) -> None:
         """Import, then fork and reap until the process of the run is gone."""
@@ -48,20 +50,19 @@ class _Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._waker)
         self._control.send(Ready())
-        with selectors.DefaultSelector() as ready:
-            ready.register(self._control, selectors.EVENT_READ)
-            ready.register(self._woken, selectors.EVENT_READ)
-            while True:
-                for key, _ in ready.select():
-                    if key.fileobj == self._woken:
-                        os.read(self._woken, 4096)
-                        self._reap()
-                    elif (message := self._next()) is None:
-                        return
-                    elif isinstance(message, Fork):
-                        self._fork(message)
-                    else:
-                        self._kill(message.worker)
+        self._ready.register(self._control, selectors.EVENT_READ)
+        self._ready.register(self._woken, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._ready.select():
+                if key.fileobj == self._woken:
+                    os.read(self._woken, 4096)
+                    self._reap()
+                elif (message := self._next()) is None:
+                    return
+                elif isinstance(message, Fork):
+                    self._fork(message)
+                else:
+                    self._kill(message.worker)
 
     def close(self) -> None:
         """Kill the workers, and wait until they are gone."""
@@ -87,19 +88,26 @@ class _Server:
         return message
 
     def _fork(self, message: Fork) -> None:
-        descriptor = recv_handle(self._control)
-        process = os.fork()
+        descriptor, server = recv_handle(self._control), os.getpid()
+        try:
+            process = os.fork()
+        except OSError:  # too many processes, or no memory: the worker is one that ended at once
+            os.close(descriptor)
+            self._tell(Exited(worker=message.worker, code=NO_PROCESS))
+            return
         if process == 0:
-            self._become_worker(Connection(descriptor))
+            self._become_worker(Connection(descriptor), server)
         os.close(descriptor)
         self._workers[process] = message.worker
 
-    def _become_worker(self, connection: Connection) -> NoReturn:
+    def _become_worker(self, connection: Connection, server: int) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._ready.close()
         self._control.close()
         os.close(self._woken)
         os.close(self._waker)
+        end_with_parent(server)
         work(connection, self._settings.worker, self._plugins)
 
     def _reap(self) -> None:
@@ -107,9 +115,13 @@ class _Server:
             process, status = os.waitpid(-1, os.WNOHANG)
             if process == 0:
                 return
-            number = self._workers.pop(process)
-            with suppress(OSError):  # the process of the run is gone
-                self._control.send(Exited(worker=number, code=os.waitstatus_to_exitcode(status)))
+            number = self._workers.pop(process, None)
+            if number is not None:  # else a process that a plugin started when it was imported
+                self._tell(Exited(worker=number, code=os.waitstatus_to_exitcode(status)))
+
+    def _tell(self, message: Exited) -> None:
+        with suppress(OSError):  # the process of the run is gone
+            self._control.send(message)
 
     def _kill(self, worker: int) -> None:
         for process, number in self._workers.items():

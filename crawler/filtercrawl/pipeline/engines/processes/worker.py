@@ -11,6 +11,9 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -19,18 +22,23 @@ from filtercrawl.api.errors import describe_error
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config.environment import cache_home
 from filtercrawl.dataset.schema.model_row import ContentKey
+from filtercrawl.pipeline.crawling.crawl import WriteSlots, failed_result
+from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.engines.processes.guard import Guard
-from filtercrawl.pipeline.engines.processes.limits import data_bytes, limit_this_process
+from filtercrawl.pipeline.engines.processes.limits import NO_MEMORY, data_bytes, limit_this_process
 from filtercrawl.pipeline.engines.processes.messages import (
     Admit,
     Admitted,
     Ask,
+    AskPlace,
     Cancel,
+    GiveBackPlace,
     LimitedOrder,
     Message,
+    Place,
     Replied,
 )
-from filtercrawl.pipeline.engines.workers.messages import Answer, Finished, Question, Started, WorkerSettings
+from filtercrawl.pipeline.engines.workers.messages import Answer, Question, Started, WorkerSettings
 from filtercrawl.pipeline.engines.workers.task_crawler import UPDATE_SECONDS, ContentDeferred, TaskCrawler
 from filtercrawl.pipeline.process_settings import limit_torch_threads
 
@@ -38,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 # How often a waiting thread looks at its cancellation token.
 _POLL_SECONDS: Final = 0.2
-AnyAnswer = TypeVar("AnyAnswer", Answer, Admitted)
+AnyAnswer = TypeVar("AnyAnswer", Answer, Admitted, Place)
 # prctl: the signal that this process gets when its parent ends.
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -53,15 +61,25 @@ def work(connection: Connection[Any, Any], settings: WorkerSettings, plugins: Pl
     """
     code = 1
     try:
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _Worker(connection, settings, plugins).run()
         code = 0
+    except ConnectionError:  # the driver is gone
+        pass
+    except MemoryError:
+        code = NO_MEMORY
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as a second server
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system kill this process when its parent ends, where it can do that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended before
+        os._exit(1)
 
 
 class _Worker:
@@ -75,6 +93,7 @@ class _Worker:
         self._orders: queue.SimpleQueue[LimitedOrder | Ask] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._admissions: queue.SimpleQueue[Admitted] = queue.SimpleQueue()
+        self._places: queue.SimpleQueue[Place] = queue.SimpleQueue()
         self._sending, self._admitting = threading.Lock(), threading.Lock()
         self._guard = Guard([settings.staging, settings.network.cache or cache_home(), tempfile.gettempdir()])
 
@@ -95,8 +114,18 @@ class _Worker:
     def _crawl(self, order: LimitedOrder) -> None:
         limit_this_process(order.limits, self._imported)
         self._guard.network = not order.local
-        finished = self._crawler.crawl(order.task, self._settings.staging / order.attempt, self)
-        self._send(Finished(result=finished.result, deferred=finished.deferred, update=self._crawler.update()))
+        finished = self._crawler.crawl(order.task, self._settings.staging / order.attempt, self, self._slots(order))
+        message = replace(finished, update=self._crawler.update())
+        try:
+            self._send(message)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a reader returned what cannot be sent; nothing of it was
+            self._send(replace(message, result=failed_result(error, order.task)))
+
+    def _slots(self, order: LimitedOrder) -> WriteSlots:
+        """Return what limits how many checkpoints are written at a time; local ones fetch nothing and have theirs."""
+        return WeightedSemaphore(1) if order.local else self
 
     def _answer(self, order: Ask) -> None:
         self._guard.network = False
@@ -117,11 +146,27 @@ class _Worker:
             ContentDeferred: An earlier checkpoint is not finished with the content.
             Cancelled: The run ends while the caller waits.
         """
-        self._send(Question(number=next(_numbers), key=key))
-        answer = self._wait_for(self._answers, cancellation)
+        number = next(_numbers)
+        self._send(Question(number=number, key=key))
+        while (answer := self._wait_for(self._answers, cancellation)).number != number:
+            pass  # to a question that was given up
         if answer.defer:
             raise ContentDeferred(model_id)
         return answer.owner
+
+    @contextmanager
+    def acquire(self, n: int, cancellation: CancellationToken | None = None) -> Iterator[None]:  # noqa: ARG002
+        """Hold one of the run's places to write while the block runs; wait until one is free.
+
+        Raises:
+            Cancelled: The run ends while the caller waits.
+        """
+        self._send(AskPlace())
+        self._wait_for(self._places, cancellation)
+        try:
+            yield
+        finally:
+            self._send(GiveBackPlace())
 
     def _admit(self, n_bytes: int) -> bool:
         with self._admitting:
@@ -147,16 +192,20 @@ class _Worker:
                     self._take(self._connection.recv())
                 elif self._crawler.goes_on():
                     self._send(self._crawler.update())
+        except MemoryError:
+            os._exit(NO_MEMORY)
         finally:  # the driver is gone
             os._exit(1)
 
-    def _take(self, message: LimitedOrder | Ask | Answer | Admitted | Cancel) -> None:
+    def _take(self, message: LimitedOrder | Ask | Answer | Admitted | Place | Cancel) -> None:
         if isinstance(message, LimitedOrder | Ask):
             self._orders.put(message)
         elif isinstance(message, Answer):
             self._answers.put(message)
         elif isinstance(message, Admitted):
             self._admissions.put(message)
+        elif isinstance(message, Place):
+            self._places.put(message)
         else:
             self._crawler.cancellation.cancel()
 

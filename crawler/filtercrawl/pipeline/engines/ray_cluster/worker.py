@@ -17,6 +17,7 @@ import ray
 from filtercrawl.api.errors import EngineError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config.environment import is_set
+from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.engines.ray_cluster.messages import MARKER, FileChunk, Message, RayWorkerSettings
 from filtercrawl.pipeline.engines.ray_cluster.questions import DriverClaims
 from filtercrawl.pipeline.engines.workers.messages import Finished, Order, Started
@@ -98,7 +99,7 @@ class Worker:
     def _crawl(self, order: Order, staging: Path, outbox: queue.SimpleQueue[Message]) -> None:
         limit_torch_threads()
         claims = DriverClaims(order.attempt, outbox, self._coordinator)
-        outbox.put(self._crawler.crawl(order.task, staging, claims))
+        outbox.put(self._crawler.crawl(order.task, staging, claims, WeightedSemaphore(1)))
 
     def _staging(self, order: Order) -> Path:
         """Return the folder of staged files: in the dataset folder if this machine sees that."""

@@ -170,11 +170,11 @@ class Driver(ABC, Generic[AnyAttempt]):
         attempt = job.attempt
         if attempt is None or attempt.question is None:
             return
-        key, model_id = attempt.question.key, job.task.model_id
+        number, key, model_id = attempt.question.number, attempt.question.key, job.task.model_id
         if not self._index.is_pending(key, model_id):
-            answer = Answer(owner=self._index.claim(key, model_id))
+            answer = Answer(number=number, owner=self._index.claim(key, model_id))
         elif time.monotonic() - attempt.asked > _DEFER_SECONDS:
-            answer = Answer(defer=True)
+            answer = Answer(number=number, defer=True)
         else:
             return
         self._reply(attempt, answer)

@@ -96,10 +96,12 @@ class Answer:
     """The answer to a `Question`.
 
     Attributes:
+        number: Of the question.
         owner: The checkpoint that holds the content; None if the worker has to read it.
         defer: Give the checkpoint up for now: an earlier one reads the content, or may be about to give it up.
     """
 
+    number: int
     owner: str | None = None
     defer: bool = False
 

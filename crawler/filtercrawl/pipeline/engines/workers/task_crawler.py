@@ -14,9 +14,8 @@ from filtercrawl.api.errors import Cancelled, describe_error
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config.device import select_device
 from filtercrawl.config.environment import cache_home
-from filtercrawl.pipeline.crawling.crawl import ContentClaims, Crawler, one_line
+from filtercrawl.pipeline.crawling.crawl import ContentClaims, Crawler, WriteSlots, one_line
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
-from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.engines.workers.log_records import LogCollector
 from filtercrawl.pipeline.engines.workers.messages import Finished, Update, WorkerSettings
 from filtercrawl.pipeline.process_settings import crawl_process_settings
@@ -69,13 +68,14 @@ class TaskCrawler:
         """Whether weights are converted and measured on the CPU."""
         return self._device.type == "cpu"
 
-    def crawl(self, task: CrawlTask, staging: Path, claims: ContentClaims) -> Finished:
+    def crawl(self, task: CrawlTask, staging: Path, claims: ContentClaims, slots: WriteSlots) -> Finished:
         """Crawl one checkpoint.
 
         Args:
             task: The checkpoint.
             staging: Folder of staged files.
             claims: Tells which checkpoint holds a content.
+            slots: Limits how many checkpoints are written at a time.
         """
         crawler = Crawler(
             sources=self._plugins.sources,
@@ -88,7 +88,7 @@ class TaskCrawler:
                 measures=self._plugins.measures,
                 cancellation=self.cancellation,
             ),
-            write_slots=WeightedSemaphore(1),
+            write_slots=slots,
             verify_all=self._settings.verify_all,
             cancellation=self.cancellation,
             on_stage=self._count_step,
