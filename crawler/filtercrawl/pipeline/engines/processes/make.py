@@ -97,7 +97,7 @@ def worker_processes(
         yield None
         return
     worker = worker_settings(settings, plugins, f".workers-{secrets.token_hex(8)}", n_workers(settings.jobs))
-    server = ForkServer(ServerSettings(worker=worker, sources=()))
+    server = ForkServer(ServerSettings(worker=worker))
     try:
         yield WorkerProcesses(
             settings=settings,

@@ -29,11 +29,11 @@ class ServerSettings:
 
     Attributes:
         worker: Settings of the workers.
-        sources: Names of the sources that are imported before workers are forked.
+        libraries: What is imported beside the readers before workers are forked.
     """
 
     worker: WorkerSettings
-    sources: tuple[str, ...]
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import selectors
 import signal
 import sys
 from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -74,8 +75,9 @@ class _Server:
     def _import(self) -> None:
         """Import what workers need; a plugin that cannot be imported is left out here as in the process of the run."""
         _ = self._plugins.readers, self._plugins.measures
-        for name in self._settings.sources:
-            self._plugins.sources.get(name)
+        for name in self._settings.libraries:
+            with suppress(Exception):  # broken here as in the process of the run
+                import_module(name)
         pa.array([0])  # pyarrow imports pandas when it first converts anything
         gc.collect()
         gc.freeze()  # what the garbage collector does not visit stays shared between the processes

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any, Final
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 _EXIT_SECONDS: Final = 10.0
 # Seconds that the server has to end once it is told to; it may hang in the import of a plugin.
 _END_SECONDS: Final = 5.0
+# Libraries that build networks: what the sources of the run have imported here, workers will need.
+_BUILDING: Final = ("timm", "torchvision")
 # Libraries whose threads would be started by an import: a fork has only one, and workers use one each anyway.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -168,7 +170,7 @@ class ForkServer:
             )
         control: Connection[Any, Any] = Connection(ours.detach())
         with suppress(OSError):  # it has ended: whoever receives from it hears of that
-            control.send(self._settings)
+            control.send(replace(self._settings, libraries=tuple(name for name in _BUILDING if name in sys.modules)))
         return control
 
     def _forget(self, number: int) -> None:
