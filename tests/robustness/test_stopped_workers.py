@@ -94,10 +94,11 @@ def test_a_signal_ends_a_run_whose_reader_hangs(
     wait_until(log.exists)
     assert len(processes_of(run)) >= 3  # the run, the server, a worker
     assert process.stderr is not None
-    for number in signals:
-        os.killpg(process.pid, number)  # as a terminal does
-        while number != signals[-1] and "press again to end at once" not in process.stderr.readline():
+    os.killpg(process.pid, signals[0])  # as a terminal does
+    for number in signals[1:]:
+        while "press again to end at once" not in process.stderr.readline():
             assert process.poll() is None
+        os.killpg(process.pid, number)
     sent = time.monotonic()
     said = process.communicate(timeout=60)[1]
     assert process.returncode == code
