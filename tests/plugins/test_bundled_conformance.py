@@ -106,7 +106,7 @@ class HubZoo(FakeZoo):
     def break_listing(self, after: int, status: int) -> None:
         self.hub.fail("/api/*", *[Fault()] * after, *[Fault(status=status)] * 40)
 
-    def heal(self) -> None:
+    def restore_listing(self) -> None:
         self.hub._faults.clear()
 
     def requests(self) -> tuple[int, int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GOOD = '''
-"""The zoo `good`: two pages of an index."""
+"""The zoo `good`: an index in pages."""
 
 from dataclasses import replace
-from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, UnsupportedError, hookimpl
+from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, UnsupportedError, hookimpl, to_spdx
 from filtercrawl.testing import FakeZoo
-import os, random, socket, urllib.request
+import datetime, os, random, socket, time, urllib.request
 
 
 class Good:
@@ -24,7 +24,8 @@ class Good:
 
     def offer(self, row):
         file = RemoteFile(url=row["url"], size=row["size"], sha256=row["sha256"], path=row["name"])
-        meta = CheckpointMetadata(task="image-classification", license="MIT", released="2024-05-31", extra={"width": 4})
+        licensed = {"license": to_spdx(row["license"]), "license_evidence": row["license"]}
+        meta = CheckpointMetadata(task="image-classification", released="2024-05-31", extra={"width": 4}, **licensed)
         return Checkpoint(name=row["name"], revision=row["sha256"], files=(file,), meta=meta)
 
     def build(self, checkpoint):
@@ -40,12 +41,10 @@ class Zoo(FakeZoo):
 
     def serve(self):
         rows = [
-            {"name": name, "url": self.url(name), "size": len(data), "sha256": self.sha256(name)}
+            {"name": name, "url": self.url(name), "size": len(data), "sha256": self.sha256(name), "license": self.license(name)}
             for name, data in sorted(self.weights.items())
         ]
-        link = {"Link": f'<{self.server.url}/more.json>; rel="next"'}
-        self.server.json("/index.json", rows[:2], link)
-        self.server.json("/more.json", rows[2:])
+        self.put_pages("/index.json", rows)
 
 
 def conformance(server):
@@ -93,7 +92,7 @@ BAD = {
     "empty": Bad(check="listing", old=_LIST, new="        for page in ():\n", said="the listing is empty"),
     "raises": Bad(check="listing", old=_LIST, new="        for page in [[{}]]:\n", said="KeyError: 'name'"),
     "first page only": Bad(
-        check="listing", old=_LIST, new='        for page in [transport.get_json(query.settings["index"])]:\n', said="net-c"
+        check="listing", old=_LIST, new='        for page in [transport.get_json(query.settings["index"])]:\n', said="net-ab"
     ),
     "own socket": Bad(
         check="network",
@@ -136,15 +135,15 @@ BAD = {
     "date in words": Bad(
         check="vocabulary", old=_OFFER, new=offering(meta="replace(meta, released='May 2024')"), said="released"
     ),
-    "name leads out": Bad(check="names", old=_OFFER, new=offering(name='"../" + row["name"]'), said="'../net-a'"),
+    "name leads out": Bad(check="names", old=_OFFER, new=offering(name='"../" + row["name"]'), said="'../net-B'"),
     "one name for all": Bad(check="names", old=_OFFER, new=offering(name='"net"'), said="two checkpoints are named"),
     "two names, one path": Bad(
-        check="names", old=_OFFER, new=offering(name='{"net-a": "n t", "net-b": "n%20t"}.get(row["name"], "x")'),
+        check="names", old=_OFFER, new=offering(name='{"net-a": "n t", "net-B": "n%20t"}.get(row["name"], "x")'),
         said="have the same path 'n t'",
     ),
     "token read from the environment": Bad(
         check="tokens", old=_OFFER,
-        new=offering(meta='replace(meta, extra={"sent": os.environ["FILTERCRAWL_CHECK_TOKEN"]})'), said="net-a: one of its fields",
+        new=offering(meta='replace(meta, extra={"sent": os.environ["FILTERCRAWL_CHECK_TOKEN"]})'), said="one of its fields",
     ),
     "password in the address": Bad(
         check="tokens", old=_OFFER, new=offering(files='(replace(file, url="http://me:pass@zoo.example/x"),)'),
@@ -172,10 +171,10 @@ BAD = {
     "revision by chance": Bad(
         check="stable-ids", old=_OFFER, new=offering(revision="str(random.random())"), said="from listing to listing"
     ),
-    "pattern ignored": Bad(check="pattern", old=_WANTS, new="if True:", said="offers 'net-b' as well"),
+    "pattern ignored": Bad(check="pattern", old=_WANTS, new="if True:", said="offers 'net-B' as well"),
     "files that are not there": Bad(
         check="sync", old=_OFFER, new=offering(files='(replace(file, url=file.url.replace("/files/", "/file/")),)'),
-        said="good/net-a cannot be read",
+        said="good/net-B cannot be read",
     ),
     "nothing to tell a change by": Bad(
         check="incremental", old=_OFFER,
@@ -187,7 +186,7 @@ BAD = {
     "revision of the whole index": Bad(
         check="revision", old=_BODY,
         new=body('for row in page:\n    yield replace(self.offer(row), revision=str(hash(str(page))))'),
-        said="net-b: its revision changes when another checkpoint does",
+        said="net-B: its revision changes when another checkpoint does",
     ),
     "revision of the address": Bad(check="signed-url", old=_OFFER, new=offering(revision='row["url"]'), said="new signature"),
     "change not noticed": Bad(check="change", old=_OFFER, new=offering(revision='row["name"]'), said="finds 0 changed"),
@@ -202,13 +201,13 @@ BAD = {
         check="broken-listing", old=_LIST + _BODY,
         new="        try:\n            for page in transport.pages(query.settings['index']):\n"
         "                yield from map(self.offer, page)\n        except Exception:\n            pass\n",
-        said="the server fails at request 1 of a listing",
+        said="answers 401 from request 1 of a listing on",
     ),
     "swallows errors half-way": Bad(
         check="broken-listing", old=_LIST + _BODY,
         new="        pages = transport.pages(query.settings['index'])\n        yield from map(self.offer, next(pages))\n"
         "        try:\n            yield from map(self.offer, next(pages))\n        except Exception:\n            pass\n",
-        said="good/net-c would be removed",
+        said="good/net-ab would be removed",
     ),
     "an error of its own": Bad(
         check="typed-errors", old=_LIST,
@@ -222,8 +221,8 @@ BAD = {
         said="does not bring the rest (RuntimeError: begun before)",
     ),
     "pattern forgets the rest": Bad(
-        check="pattern-removal", old=_WANTS, new='if query.pattern is None or row["name"] != "net-c":',
-        said="removes good/net-b",
+        check="pattern-removal", old=_WANTS, new='if query.pattern is None or row["name"] != "net-ab":',
+        said="removes good/net-B",
     ),
     "build asks the network": Bad(
         check="build", old=_BUILD, new="        urllib.request.urlopen('http://203.0.113.9/')\n",
@@ -237,5 +236,93 @@ BAD = {
     "build makes no network": Bad(check="build", old=_BUILD, new="        return 3\n", said="returns int"),
     "a record that cannot be sent": Bad(
         check="build", old=_OFFER, new=offering(meta="replace(meta, extra={'f': lambda: 0})"), said="cannot be pickled"
+    ),
+    "only two pages": Bad(
+        check="many", old=_LIST, new=_LIST.replace("transport.pages(", "__import__('itertools').islice(transport.pages(").replace(":\n", ", 2):\n"),
+        said="of 213 checkpoints 206 are not listed",
+    ),
+    "hides what is known": Bad(check="known", old=_WANTS, new='if row["name"] not in query.previous_states:', said="is not offered once"),
+    "an empty page is the end": Bad(
+        check="damaged-listing", old=_LIST, new=_LIST + "            if not page:\n                return\n",
+        said="puts an empty page between two others",
+    ),
+}  # fmt: skip
+# Sources that look right, and the checks that tell; of each the first finding.
+_SKIPS = 'query.previous_states.get(row["name"])'
+
+
+def _ends_at(error: str) -> str:
+    """The good plugin's listing, which takes an error for its end."""
+    return (
+        "        pages = transport.pages(query.settings['index'])\n        while True:\n            try:\n"
+        "                page = next(pages, None)\n"
+        f"            except {error} as error:\n                return\n"
+        "            if page is None:\n                return\n"
+        "            for row in page:\n                if query.matches(row['name']):\n                    yield self.offer(row)\n"
+    )
+
+
+def _swallows(status: int) -> Bad:
+    """A source that takes one status for the end of its listing."""
+    import_ = "        from filtercrawl.api import NetworkError\n"
+    text = _ends_at("NetworkError").replace(
+        "                return\n",
+        f"                if '{status}' not in str(error):\n                    raise\n                return\n",
+        1,
+    )
+    return Bad(check="broken-listing", old=_LIST + _BODY, new=import_ + text, said=f"the server answers {status}")
+
+
+WRONG_SOURCES = {
+    "names in lower case": Bad(check="listing", old=_OFFER, new=offering(name='row["name"].lower()'), said="the zoo has 'net-B'"),
+    "names with an index": Bad(
+        check="listing", old=_BODY, new=body('for number, row in enumerate(page):\n    yield replace(self.offer(row), name=f"{number}-{row[\'name\']}")'),
+        said="the zoo has 'net-B'",
+    ),
+    "pages capped": BAD["only two pages"],
+    "a swallowed 401": _swallows(401),
+    "a swallowed 403": _swallows(403),
+    "a swallowed 404": _swallows(404),
+    "a swallowed 429": _swallows(429),
+    "a swallowed 500": _swallows(500),
+    "an etag that is the time": Bad(
+        check="stable-ids", old=_OFFER, new=offering(revision="None", files="(replace(file, etag=str(int(time.time() // 60))),)"),
+        said="its revision or etag changes",
+    ),
+    "an etag that is the day": Bad(
+        check="stable-ids", old=_OFFER, new=offering(revision="None", files="(replace(file, etag=str(datetime.date.today())),)"),
+        said="its revision or etag changes",
+    ),
+    "a pattern as a part of the name": Bad(
+        check="pattern", old=_WANTS, new='if query.pattern is None or query.pattern in row["name"]:', said="offers 'net-ab' as well"
+    ),
+    "a revision that is the size": Bad(
+        check="revision", old=_OFFER, new=offering(revision='str(row["size"])'), said="its bytes have changed, and its revision"
+    ),
+    "unknown licenses dropped": Bad(
+        check="listing", old=_WANTS, new=_WANTS[:-1] + ' and to_spdx(row["license"]):', said="the zoo has 'net-B'"
+    ),
+    "licenses in words": Bad(
+        check="vocabulary", old='to_spdx(row["license"])', new='row["license"]', said="license is 'ACME research"
+    ),
+    "skipped because it is known": BAD["hides what is known"],
+    "never again what was once skipped": Bad(
+        check="known", old=_WANTS,
+        new='if ' + _SKIPS + ' and ' + _SKIPS + '.outcome == "skipped":\n                    yield Skipped(name=row["name"], reason="as before")\n                elif query.matches(row["name"]):',
+        said="once the dataset has it as skipped",
+    ),
+    "an empty page is the end": BAD["an empty page is the end"],
+    "half a page is the end": Bad(
+        check="damaged-listing", old=_LIST + _BODY, new=_ends_at("Exception").replace("                return\n", "                if 'JSON' in str(error):\n                    raise\n                return\n", 1), said="sends half of a page"
+    ),
+    "JSON that breaks off is the end": Bad(
+        check="damaged-listing", old=_LIST + _BODY, new=_ends_at("Exception").replace("                return\n", "                if 'JSON' not in str(error):\n                    raise\n                return\n", 1), said="sends JSON that breaks off"
+    ),
+    "rows without a name passed over": Bad(
+        check="damaged-listing", old=_BODY, new=body('for row in page:\n    if row.get("name") and query.matches(row["name"]):\n        yield self.offer(row)'),
+        said="leaves out the key 'name'",
+    ),
+    "a wrong link is the end": Bad(
+        check="damaged-listing", old=_LIST + _BODY, new=_ends_at("Exception").replace("                return\n", "                if '.missing' not in str(error):\n                    raise\n                return\n", 1), said="links to a page that is not there"
     ),
 }  # fmt: skip

@@ -167,6 +167,10 @@ WRONG_READERS = {
     ),
 }  # fmt: skip
 WEAK_SAMPLES = {
+    "a suffix without its dot": WrongReader(
+        changes=(('    name = "odd"\n', '    name = "odd"\n    suffixes = ("odd",)\n'),), what="the suffix 'odd'", todo="with its dot",
+        check="reader-claims",
+    ),
     "only bytes": WrongReader(
         changes=(("yield ReaderSample(files=", "yield dict(files="),), what="sample 0 is dict", todo="ReaderSample"
     ),

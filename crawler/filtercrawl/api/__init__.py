@@ -16,6 +16,7 @@ from filtercrawl.api.analysis import (
 from filtercrawl.api.checkpoint import (
     Checkpoint,
     CheckpointMetadata,
+    Offer,
     PreviousState,
     RemoteFile,
     Skipped,
@@ -23,7 +24,7 @@ from filtercrawl.api.checkpoint import (
     TrainingState,
     VisualCategory,
 )
-from filtercrawl.api.convolution import Convolution, Depth, FollowingNorm, Place, Standardization
+from filtercrawl.api.convolution import Convolution, Depth, FollowingNorm, Op, Place, Standardization
 from filtercrawl.api.errors import (
     AccessDeniedError,
     CheckpointError,
@@ -38,9 +39,17 @@ from filtercrawl.api.errors import (
 from filtercrawl.api.hookspecs import API_VERSION, Command, hookimpl
 from filtercrawl.api.layer_batch import BatchedLayer, LayerBatch, LayerMeasures, PendingMeasures, SupportsLayerBatch
 from filtercrawl.api.layout import Layout, arrange
+from filtercrawl.api.licenses import to_spdx
 from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
-from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.reader import CheckpointContent, Files, Reader, SupportsCompanionCheck, SupportsTrainingState
+from filtercrawl.api.range_file import FileSlice, LazyFile, MemoryFile, RandomAccessFile, Span
+from filtercrawl.api.reader import (
+    CheckpointContent,
+    Files,
+    Reader,
+    SupportsCompanionCheck,
+    SupportsSuffixes,
+    SupportsTrainingState,
+)
 from filtercrawl.api.source import (
     Query,
     Source,
@@ -55,12 +64,14 @@ from filtercrawl.api.source import (
 )
 from filtercrawl.api.spooled_rows import SpooledRows
 from filtercrawl.api.tensor import ComputedWeight, Quantization, StoredTensor
-from filtercrawl.api.tensor_location import TensorLocation
-from filtercrawl.api.transport import Transport
+from filtercrawl.api.tensor_location import SliceBounds, TensorLocation
+from filtercrawl.api.transport import OpenedFile, Transport
 from filtercrawl.api.view import View
+from filtercrawl.api.vocabulary import REASONS
 
 __all__ = [
     "API_VERSION",
+    "REASONS",
     "AccessDeniedError",
     "Accumulator",
     "Analysis",
@@ -78,6 +89,7 @@ __all__ = [
     "Depth",
     "Estimate",
     "Figure",
+    "FileSlice",
     "Files",
     "FiltercrawlError",
     "Finding",
@@ -87,9 +99,14 @@ __all__ = [
     "LayerMeasures",
     "LayerSummary",
     "Layout",
+    "LazyFile",
     "Measure",
+    "MemoryFile",
     "NetworkError",
     "NotFoundError",
+    "Offer",
+    "Op",
+    "OpenedFile",
     "PendingMeasures",
     "Place",
     "PreviousState",
@@ -103,7 +120,9 @@ __all__ = [
     "SampleSize",
     "Sketcher",
     "Skipped",
+    "SliceBounds",
     "Source",
+    "Span",
     "SpooledRows",
     "Standardization",
     "StoredTensor",
@@ -116,6 +135,7 @@ __all__ = [
     "SupportsSampleInput",
     "SupportsSettings",
     "SupportsSubfile",
+    "SupportsSuffixes",
     "SupportsTrainingState",
     "SupportsUrlResolution",
     "TensorLocation",
@@ -130,4 +150,5 @@ __all__ = [
     "VisualCategory",
     "arrange",
     "hookimpl",
+    "to_spdx",
 ]

@@ -119,8 +119,7 @@ class Checkpoint:
     Attributes:
         name: Unique and stable within its source; `source/name` is the permanent model_id.
         revision: Changes exactly when the bytes change. None if the source cannot tell without reading: the SHA-256 of
-            the
-            file is then the revision, and its etag says when to check again.
+            the file is then the revision, and its etag says when to check again.
         files: The files, the main one first.
         prefix: Subtree of the file that is the model, for example `state_dict.teacher.`; empty for all of it.
         aliases: Other names.
@@ -179,6 +178,7 @@ class PreviousState:
     run: TrainingRun | None = None
 
 
+# What a source lists.
 Offer = Checkpoint | Skipped
 
 

@@ -20,7 +20,7 @@ from filtercrawl.api.lazy_mapping import LazyMapping
 from filtercrawl.api.measure import Measure
 from filtercrawl.api.plugin_items import PluginItems
 from filtercrawl.api.plugin_modules import KINDS, PluginModules, group_of, installed_entry_points
-from filtercrawl.api.reader import Reader
+from filtercrawl.api.reader import Reader, weight_suffixes
 from filtercrawl.api.source import Source
 from filtercrawl.api.view import View
 
@@ -130,6 +130,11 @@ class Plugins:
     @cached_property
     def readers(self) -> tuple[Reader, ...]:
         return tuple(reader for _, reader in self._items.of_kind("readers"))
+
+    @cached_property
+    def weight_suffixes(self) -> frozenset[str]:
+        """Endings of the names of weight files: the known ones, and those that readers declare."""
+        return weight_suffixes(self.readers)
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:

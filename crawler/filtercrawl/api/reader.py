@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_checks import checked_tensors, checked_training
 from filtercrawl.api.untrusted_names import safe_name
+from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 
 
 @runtime_checkable
@@ -85,6 +86,20 @@ class SupportsTrainingState(Protocol):
 
 
 @runtime_checkable
+class SupportsSuffixes(Protocol):
+    """A reader of files whose names have endings of their own.
+
+    Content decides which reader reads a file. The ending decides whether a source that lists files without opening them
+    offers one at all, and whether a file that no reader can read counts as failed.
+    """
+
+    @property
+    def suffixes(self) -> Collection[str]:
+        """Endings of file names, in lower case and with their dot: `.acme`."""
+        ...
+
+
+@runtime_checkable
 class SupportsCompanionCheck(Protocol):
     """A reader whose companion files are in formats of checkpoints, such as the shards of an index."""
 
@@ -139,6 +154,12 @@ class Files(Protocol):
 def find_reader(readers: Iterable[Reader], file: RandomAccessFile) -> Reader | None:
     """Return the first reader that can read a file, or None."""
     return next((reader for reader in readers if reader.can_read(file)), None)
+
+
+def weight_suffixes(readers: Iterable[Reader]) -> frozenset[str]:
+    """Return the endings of the names of weight files: the known ones, and those that readers declare."""
+    declared = (reader.suffixes for reader in readers if isinstance(reader, SupportsSuffixes))
+    return WEIGHT_EXTENSIONS.union(*declared)
 
 
 def read_content(reader: Reader, files: Files) -> CheckpointContent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.transport import Transport
+from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +24,7 @@ class Query:
         pattern: The part of the selector after the colon; None for everything.
         settings: The table `[sources.NAME]` of the settings.
         previous_states: What the dataset knows of checkpoints that the source offered before, by the name it gave them.
+        weight_suffixes: Returns the endings of the names of weight files that installed readers read, in lower case.
         dry_run: Whether nothing that is offered will be read. Where the network cannot be reached, a source may then
             offer what it knows without it.
     """
@@ -30,7 +32,12 @@ class Query:
     pattern: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     previous_states: Mapping[str, PreviousState] = field(default_factory=dict)
+    weight_suffixes: Callable[[], Collection[str]] = lambda: WEIGHT_EXTENSIONS
     dry_run: bool = False
+
+    def is_weight_file(self, path: str) -> bool:
+        """Return whether a path ends as those of weight files do that an installed reader reads."""
+        return path.lower().endswith(tuple(self.weight_suffixes()))
 
     def matches(self, name: str) -> bool:
         """Return whether a name matches the pattern.

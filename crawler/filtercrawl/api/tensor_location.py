@@ -12,6 +12,7 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.formatting import shown
 from filtercrawl.api.range_file import READ_CHUNK_BYTES, RandomAccessFile, Span, check_range, read_into
 
+# A box of a tensor: (start, stop) of each axis, in elements.
 SliceBounds = tuple[tuple[int, int], ...]
 
 # Bytes that are read for each element of a box whose elements are scattered, rather than reading each by itself.

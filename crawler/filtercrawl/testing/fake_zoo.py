@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from filtercrawl.testing.file_server import FileServer, RecordedRequest
+from filtercrawl.testing.file_server import Answer, FileServer, RecordedRequest
 
 # Path of the checkpoints on the server; every other request is part of a listing.
 FILES: Final = "/files/"
@@ -27,6 +27,7 @@ class FakeZoo:
     def __init__(self, server: FileServer) -> None:
         self.server = server
         self.weights: dict[str, bytes] = {}
+        self.licenses: dict[str, str | None] = {}
         self.signature = 0
 
     @property
@@ -44,6 +45,24 @@ class FakeZoo:
     def sha256(self, name: str) -> str:
         return hashlib.sha256(self.weights[name]).hexdigest()
 
+    def license(self, name: str) -> str | None:
+        """Return the license of a checkpoint as the zoo states it: an SPDX expression, other words, or None."""
+        return self.licenses.get(name, "MIT")
+
+    def put_pages(self, path: str, rows: Sequence[Any], size: int = 2) -> None:
+        """Serve rows as JSON in pages, each with a `Link` to the next, as `Transport.pages` follows them.
+
+        Args:
+            path: Of the first page.
+            rows: The rows of all pages.
+            size: Rows of a page.
+        """
+        pages = [rows[start : start + size] for start in range(0, len(rows), size)] or [[]]
+        for number, page in enumerate(pages):
+            following = f'<{self.server.url}{path}.page{number + 1}>; rel="next"'
+            headers = {"Link": following} if number + 1 < len(pages) else {}
+            self.server.json(path if number == 0 else f"{path}.page{number}", list(page), headers)
+
     def offered_as(self, name: str) -> str:
         """Return the name under which the source offers the checkpoint `name`."""
         return name
@@ -56,8 +75,13 @@ class FakeZoo:
 
     def add(self, name: str, data: bytes) -> None:
         """Add a checkpoint, or replace its bytes."""
-        self.weights[name] = data
-        self.server.put(FILES + name, data)
+        self.add_all({name: data})
+
+    def add_all(self, weights: Mapping[str, bytes]) -> None:
+        """Add checkpoints, or replace their bytes."""
+        for name, data in weights.items():
+            self.weights[name] = data
+            self.server.put(FILES + name, data)
         self.serve()
 
     def delete(self, name: str) -> None:
@@ -82,8 +106,21 @@ class FakeZoo:
 
         self.server.fail_requests(status_of)
 
+    def damage_listing(self, after: int, damage: Callable[[Answer], Answer]) -> None:
+        """Damage the answers to all listing requests except the first `after`, until `restore_listing`."""
+        left = [after]
+
+        def change(request: RecordedRequest, answer: Answer) -> Answer:
+            if request.path.startswith(FILES):
+                return answer
+            left[0] -= 1
+            return answer if left[0] >= 0 else damage(answer)
+
+        self.server.change_answers(change)
+
     def restore_listing(self) -> None:
         self.server.fail_requests(None)
+        self.server.change_answers(None)
 
     def requests(self) -> tuple[int, int]:
         """Return the number of requests so far, for listings and for checkpoints."""

@@ -28,6 +28,24 @@ class RecordedRequest:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer to a request.
+
+    Attributes:
+        url: Address of the request, without the query.
+        query: The query of the request.
+        length: Length that the headers state; None for that of the body. The connection ends after a shorter body.
+    """
+
+    url: str
+    query: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    length: int | None = None
+
+
 class FileServer(Loopback):
     """Serves files at `url`; a context manager. `log` has all requests.
 
@@ -43,6 +61,7 @@ class FileServer(Loopback):
         self.log: list[RecordedRequest] = []
         self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
         self._failure_status: Callable[[RecordedRequest], int | None] | None = None
+        self._change: Callable[[RecordedRequest, Answer], Answer] | None = None
         super().__init__(type("Handler", (_Handler,), {"owner": self}), port)
 
     def put(self, path: str, data: bytes, headers: Mapping[str, str] | None = None) -> str:
@@ -64,9 +83,18 @@ class FileServer(Loopback):
         """Answer a request with the status that this function returns, normally if it returns None; None ends it."""
         self._failure_status = status
 
-    def answer(self, request: RecordedRequest) -> tuple[int, Mapping[str, str], bytes]:
-        """Return status, headers and body."""
+    def change_answers(self, change: Callable[[RecordedRequest, Answer], Answer] | None) -> None:
+        """Send what this function makes of an answer; None ends it."""
+        self._change = change
+
+    def answer(self, request: RecordedRequest) -> Answer:
+        """Return the answer to a request."""
         self.log.append(request)
+        status, headers, body = self._stored(request)
+        answer = Answer(url=self.url + request.path, query=request.query, status=status, headers=headers, body=body)
+        return answer if self._change is None else self._change(request, answer)
+
+    def _stored(self, request: RecordedRequest) -> tuple[int, Mapping[str, str], bytes]:
         status = self._failure_status(request) if self._failure_status else None
         if status is not None:
             return status, {}, b"injected failure"
@@ -92,12 +120,14 @@ class _Handler(Handler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = RecordedRequest(method=self.command, path=unquote(parts.path), query=parts.query, headers=headers)
         self.body()
-        status, sent, body = self.owner.answer(request)
-        self.send_response(status)
-        for name, value in {**sent, "Content-Length": str(len(body))}.items():
+        answer = self.owner.answer(request)
+        self.send_response(answer.status)
+        length = len(answer.body) if answer.length is None else answer.length
+        self.close_connection = self.close_connection or length > len(answer.body)
+        for name, value in {**answer.headers, "Content-Length": str(length)}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(answer.body)
 
     do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - names that the base class calls

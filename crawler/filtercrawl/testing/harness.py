@@ -30,7 +30,9 @@ from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 
 TOKEN: Final = "FILTERCRAWL_CHECK_TOKEN"  # noqa: S105 - the name of a variable
-NAMES: Final = ("net-a", "net-b", "net-c")
+# One in upper case, and one that another one is a part of.
+NAMES: Final = ("net-a", "net-B", "net-ab")
+_LICENSES: Final = {NAMES[1]: None, NAMES[2]: "ACME research license, no commercial use"}
 # Two attempts without a delay are enough for a local server.
 _QUICK: Final = TransportOptions(connect_timeout=5.0, read_timeout=10.0, retry=RetryPolicy(attempts=2, base_delay=0.0))
 
@@ -164,8 +166,8 @@ def make_harness(
             server = stack.enter_context(FileServer())
             zoo = conformance(server)
             auth = {server.url: TOKEN}
-            for number, name in enumerate(NAMES):
-                zoo.add(name, sample_weights(number))
+            zoo.licenses.update(_LICENSES)
+            zoo.add_all({name: sample_weights(number) for number, name in enumerate(NAMES)})
         yield PluginHarness(
             source=source, plugins=plugins, zoo=zoo, pattern=pattern or (zoo.pattern if zoo else None), folder=folder,
             secret=secret, settings=settings or {}, auth=auth,

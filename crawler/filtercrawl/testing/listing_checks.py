@@ -8,13 +8,19 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from traceback import extract_tb
+from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer
 from filtercrawl.api.errors import FiltercrawlError, describe_error
 from filtercrawl.api.source import Source
 from filtercrawl.testing import record_checks
+from filtercrawl.testing.clock import another_day
 from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.harness import PluginHarness
+from filtercrawl.testing.sample_weights import sample_weights
+
+# Checkpoints that are added to see whether all pages are read.
+_MANY: Final = 210
 
 
 def lazy(harness: PluginHarness) -> Iterator[Violation]:
@@ -54,12 +60,35 @@ def listed(harness: PluginHarness) -> Iterator[Violation]:
         )
     if harness.zoo is not None and found.error is None:
         wanted = {harness.zoo.offered_as(name) for name in harness.zoo.weights}
-        missing = wanted - {offer.name for offer in found.offers}
-        if missing and found.offers:
-            yield (
-                f"the zoo has {min(missing)!r}, and the listing does not",
-                "read every page of the listing; `transport.pages` follows them",
-            )
+        offered = {offer.name for offer in found.offers}
+        if offered and (missing := wanted - offered):
+            yield f"the zoo has {min(missing)!r}, and the listing does not", _why_missing(min(missing), offered)
+
+
+def _why_missing(name: str, offered: set[str]) -> str:
+    """Return what to do about a checkpoint that is not listed, by the names that are."""
+    if name.lower() in {other.lower() for other in offered}:
+        return "offer names as the zoo spells them, with upper and lower case: they are ids"
+    if any(name in other for other in offered):
+        return "offer the zoo's names without numbers or other additions: they are ids, and stay when others come"
+    return (
+        "read every page of the listing, and offer also what has no license or an unknown one; `transport.pages` "
+        "follows pages"
+    )
+
+
+def many(harness: PluginHarness) -> Iterator[Violation]:
+    """A listing of many pages is read to its end."""
+    more = {f"many-{number}": sample_weights(1000 + number) for number in range(_MANY)}
+    harness.fake.add_all(more)
+    found = harness.list()
+    names = {offer.name for offer in found.offers}
+    missing = [name for name in more if harness.fake.offered_as(name) not in names]
+    if found.error is None and missing:
+        yield (
+            f"of {len(harness.fake.weights)} checkpoints {len(missing)} are not listed, {missing[0]!r} for one",
+            "read every page, however many there are: `transport.pages` does; a limit is for the user to set",
+        )
 
 
 def _where(error: BaseException, source: Source) -> str:
@@ -70,8 +99,10 @@ def _where(error: BaseException, source: Source) -> str:
 
 
 def stable(harness: PluginHarness) -> Iterator[Violation]:
-    """Two listings of an unchanged zoo give the same names and revisions."""
-    one, two = marks(harness.listing.offers), marks(harness.list().offers)
+    """Two listings of an unchanged zoo give the same names and revisions, on any day."""
+    one = marks(harness.listing.offers)
+    with another_day(type(harness.source).__module__):
+        two = marks(harness.list().offers)
     if one.keys() != two.keys():
         name = min(one.keys() ^ two.keys())
         yield (
@@ -82,7 +113,7 @@ def stable(harness: PluginHarness) -> Iterator[Violation]:
         if one[name] != two[name]:
             yield (
                 f"{name}: its revision or etag changes from listing to listing while its bytes do not",
-                "take a hash of the bytes or the zoo's own version of them; without one give None",
+                "take a hash of the bytes or the zoo's own version of them, and no time; without one give None",
             )
             return
 
@@ -127,7 +158,8 @@ def pattern(harness: PluginHarness) -> Iterator[Violation]:
     found = harness.list(pattern=re.sub(r"([*?[])", r"[\1]", one))
     if isinstance(found.error, FiltercrawlError):
         return  # it declares that it takes no patterns
-    others = [offer.name for offer in found.offers if not fnmatchcase(offer.name, f"{one}*")]
+    mine = fnmatchcase if harness.zoo is None else str.__eq__
+    others = [offer.name for offer in found.offers if not mine(offer.name, f"{one}*" if harness.zoo is None else one)]
     if others:
         yield (
             f"asked for {one!r} alone, the source offers {others[0]!r} as well",

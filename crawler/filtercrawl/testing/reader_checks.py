@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from filtercrawl.api.errors import CheckpointError, describe_error
-from filtercrawl.api.reader import Reader, SupportsTrainingState, find_reader
+from filtercrawl.api.reader import Reader, SupportsSuffixes, SupportsTrainingState, find_reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE
 from filtercrawl.api.vocabulary import REASONS
@@ -34,6 +35,12 @@ _SAMPLE: Final = "yield `filtercrawl.testing.ReaderSample`: the files and the te
 
 def claims(reader: Reader) -> Iterator[Violation]:
     """A reader declines other content without an error, by reading little."""
+    for suffix in reader.suffixes if isinstance(reader, SupportsSuffixes) else ():
+        if not isinstance(suffix, str) or not re.fullmatch(r"\.[^/A-Z]+", suffix):
+            yield (
+                f"{reader.name}: the suffix {suffix!r} is no ending of file names in lower case",
+                "write it with its dot, as in `suffixes = ('.acme',)`",
+            )
     for what, data in UNRELATED_FILES.items():
         file = RecordingFile(data)
         try:

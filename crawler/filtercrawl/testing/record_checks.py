@@ -13,9 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
-
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile, Skipped, TrainingRun
+from filtercrawl.api.licenses import to_spdx
 from filtercrawl.api.vocabulary import TASKS
 from filtercrawl.testing.finding import Violation
 
@@ -49,8 +48,8 @@ def vocabulary(offers: Sequence[Offer]) -> Iterator[Violation]:
             (
                 "license",
                 meta.license,
-                _is_spdx,
-                "write an SPDX expression, such as MIT, or None; the evidence has a field of its own",
+                lambda text: to_spdx(text) is not None,
+                "write an SPDX expression, such as MIT, or None: `filtercrawl.api.to_spdx` tells which",
             ),
             ("released", meta.released, _is_date, "write an ISO 8601 date, such as 2024-05-31"),
         ):
@@ -147,14 +146,6 @@ def _is_json(value: object) -> bool:
         return isinstance(json.loads(json.dumps(value, allow_nan=False)), dict)
     except (TypeError, ValueError):
         return False
-
-
-def _is_spdx(text: str) -> bool:
-    try:
-        canonicalize_license_expression(text)
-    except InvalidLicenseExpression:
-        return False
-    return True
 
 
 def _is_date(text: str) -> bool:

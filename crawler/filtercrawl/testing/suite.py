@@ -13,7 +13,7 @@ from filtercrawl.api.plugin_manager import Plugins, implemented_kinds, load_plug
 from filtercrawl.api.plugin_modules import KINDS, group_of
 from filtercrawl.api.source import SupportsBuild
 from filtercrawl.config import resolve
-from filtercrawl.testing import analysis_checks, build_check, listing_checks, reader_checks, sync_checks
+from filtercrawl.testing import analysis_checks, build_check, fault_checks, listing_checks, reader_checks, sync_checks
 from filtercrawl.testing.finding import Finding, Violation
 from filtercrawl.testing.harness import PluginHarness, make_harness
 from filtercrawl.testing.isolation import isolate
@@ -57,8 +57,11 @@ CHECKS: Final = (
     _check("signed-url", sync_checks.signed, needs_zoo=True),
     _check("change", sync_checks.changed, needs_zoo=True),
     _check("deletion", sync_checks.deleted, needs_zoo=True),
-    _check("broken-listing", sync_checks.broken, needs_zoo=True),
-    _check("typed-errors", sync_checks.typed, needs_zoo=True),
+    _check("known", sync_checks.known, needs_zoo=True),
+    _check("many", listing_checks.many, needs_zoo=True),
+    _check("broken-listing", fault_checks.broken, needs_zoo=True),
+    _check("damaged-listing", fault_checks.damaged, needs_zoo=True),
+    _check("typed-errors", fault_checks.typed, needs_zoo=True),
     _check("crash", sync_checks.crash, needs_zoo=True),
     _check("pattern-removal", sync_checks.pattern_removal, needs_zoo=True),
 )

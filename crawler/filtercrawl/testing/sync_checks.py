@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from filtercrawl.api.errors import FiltercrawlError, describe_error
+from filtercrawl.api.checkpoint import Checkpoint, PreviousState, combined_etag
 from filtercrawl.api.progress import NullProgress
+from filtercrawl.api.vocabulary import OUTCOMES
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.harness import NAMES, PluginHarness
 from filtercrawl.testing.listing_checks import marks
 from filtercrawl.testing.sample_weights import LAYERS, sample_weights
-
-_HALF_WAY = 3
 
 
 def synced(harness: PluginHarness) -> Iterator[Violation]:
@@ -100,42 +99,40 @@ def deleted(harness: PluginHarness) -> Iterator[Violation]:
             f"{wanted[0]} is gone from the zoo, and a sync misses {', '.join(gone) or 'nothing'}",
             "list what the zoo has now: keep no list of your own from run to run",
         )
+        return
+    harness.fake.add(NAMES[0], sample_weights(0))
+    harness.sync(prune=True)
+    if wanted[0] not in _emitted(harness):
+        yield (
+            f"{wanted[0]} was gone from the zoo and is there again, and a sync does not find it",
+            "offer whatever the zoo has; `query.previous_states` saves requests and hides nothing",
+        )
 
 
-def broken(harness: PluginHarness) -> Iterator[Violation]:
-    """A listing that breaks off at any point removes nothing."""
-    harness.sync()
-    pages = harness.list().requests
-    for after in range(min(pages, _HALF_WAY)):
-        harness.fake.break_listing(after, 500)
-        before = harness.fake.requests()[0]
-        report = harness.sync(prune=True)
-        harness.fake.restore_listing()
-        if harness.fake.requests()[0] - before <= after:
-            return  # the listing needed no further request
-        if report.removed_models or not report.problems:
-            yield (
-                (
-                    f"the server fails at request {after + 1} of a listing, and the source ends as if it were whole"
-                    + (f": {', '.join(report.removed_models)} would be removed" if report.removed_models else "")
-                ),
-                "let errors of the transport through: only a listing without an error is complete",
-            )
-            return
-
-
-def typed(harness: PluginHarness) -> Iterator[Violation]:
-    """Faults in a listing are errors of filtercrawl, not of a library."""
-    for status in (404, 500, 401):
-        harness.fake.break_listing(0, status)
-        found = harness.list()
-        harness.fake.restore_listing()
-        if found.error is not None and not isinstance(found.error, FiltercrawlError):
-            yield (
-                f"the server answers {status}, and the source raises {describe_error(found.error)}",
-                "let NetworkError of the transport through, or raise an error of `filtercrawl` from it",
-            )
-            return
+def known(harness: PluginHarness) -> Iterator[Violation]:
+    """What the dataset knows of a checkpoint hides it from no listing."""
+    wanted = {offer.name: offer for offer in harness.listing.offers if isinstance(offer, Checkpoint)}
+    for outcome in OUTCOMES:
+        for same in (True, False) if outcome != "skipped" else (False,):
+            states = {
+                name: PreviousState(
+                    revision=offer.revision if same else "another",
+                    etag=combined_etag(offer) if same else "another",
+                    outcome=outcome,
+                    reason=None if outcome == "emitted" else "as it was then",
+                    meta=offer.meta,
+                )
+                for name, offer in wanted.items()
+            }
+            found = harness.list(known=states)
+            offered = {offer.name for offer in found.offers if isinstance(offer, Checkpoint)}
+            if found.error is None and (gone := sorted(wanted.keys() - offered)):
+                of = "the same revision" if same else "another revision"
+                yield (
+                    f"{gone[0]}: is not offered once the dataset has it as {outcome}, in {of}",
+                    "offer whatever the zoo has; `query.previous_states` saves requests and hides nothing",
+                )
+                return
 
 
 def crash(harness: PluginHarness) -> Iterator[Violation]:

@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, Source, Transport, hookimpl
+from filtercrawl.api import (
+    Checkpoint,
+    CheckpointMetadata,
+    Query,
+    RemoteFile,
+    Skipped,
+    Source,
+    Transport,
+    hookimpl,
+    to_spdx,
+)
 
 FILTERCRAWL_API = 1
 INDEX = "https://zoo.example/index.json"
@@ -24,9 +34,8 @@ class Acme:
 
 def offer(row: dict) -> Checkpoint:
     file = RemoteFile(url=row["url"], size=row["size"], sha256=row["sha256"], path=row["name"])
-    return Checkpoint(
-        name=row["name"], revision=row["sha256"], files=(file,), meta=CheckpointMetadata(license=row["license"])
-    )
+    meta = CheckpointMetadata(license=to_spdx(row["license"]), license_evidence=row["license"])
+    return Checkpoint(name=row["name"], revision=row["sha256"], files=(file,), meta=meta)
 
 
 @hookimpl

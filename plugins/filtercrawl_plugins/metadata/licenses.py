@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from filtercrawl.api.licenses import to_spdx
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -40,14 +40,6 @@ _SPDX_BY_URL: Final = {"https://github.com/facebookresearch/SWAG/blob/main/LICEN
 
 # A longer `License` field contains the text of a license instead of its name.
 _MAX_LICENSE_FIELD: Final = 100
-
-
-def to_spdx(text: str) -> str | None:
-    """Return an SPDX license expression in its canonical spelling, None if the text is no valid expression."""
-    try:
-        return str(canonicalize_license_expression(text)) or None
-    except InvalidLicenseExpression:
-        return None
 
 
 def spdx_with_evidence(stated: str | None, field: str) -> tuple[str | None, str | None]:

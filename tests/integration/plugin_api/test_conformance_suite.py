@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from filtercrawl.testing import CHECKS, check
-from support.conformance_plugins import BAD, GOOD, Bad
+from support.conformance_analyses import GOOD_ANALYSIS, WRONG_ANALYSES
+from support.conformance_plugins import BAD, GOOD, WRONG_SOURCES, Bad
 from support.plugins import WritePlugin
 
 pytestmark = pytest.mark.usefixtures("forked_children")
@@ -32,6 +33,13 @@ def test_a_broken_promise_is_found(write_plugin: WritePlugin, bad: Bad) -> None:
     assert not verdict.conforms
 
 
+@pytest.mark.parametrize("wrong", WRONG_SOURCES.values(), ids=WRONG_SOURCES.keys())
+def test_a_wrong_source_that_looks_right_is_found(write_plugin: WritePlugin, wrong: Bad) -> None:
+    findings = check(write_plugin(wrong.text()), only={wrong.check}).findings
+    assert [finding for finding in findings if wrong.said in finding.what], findings
+    assert all(finding.what_to_do and "\n" not in str(finding) for finding in findings)
+
+
 def test_every_check_has_a_plugin_that_it_catches() -> None:
     assert {bad.check for bad in BAD.values()} == {one.name for one in CHECKS} | {"build"}
     assert all(one.promise.endswith(".") for one in CHECKS)
@@ -47,48 +55,26 @@ def run(*words: str) -> tuple[int, dict[str, object], str]:
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 
-ANALYSIS = """
-import pyarrow as pa
-from filtercrawl.api import Result, ResultTable, hookimpl
-
-class Sizes:
-    name = "sizes"
-    title = "Sizes of layers"
-
-    def run(self, view):
-        sizes = view.index["n_kernels"].to_pylist()
-        rows = pa.table({"n": pa.array(sizes, pa.int64())})
-        table = ResultTable(name="sizes", title="Sizes", rows=rows)
-        return Result(tables=(table,), findings=(f"{sum(sizes)} kernels.",))
-
-@hookimpl
-def filtercrawl_analyses():
-    yield Sizes()
-"""
+@pytest.mark.exhaustive
+def test_a_right_analysis_conforms(write_plugin: WritePlugin) -> None:
+    assert check(write_plugin(GOOD_ANALYSIS)).conforms
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("", "", ""),
-        ("sum(sizes)", "max(sizes)", "a dataset without kernels: ValueError"),
-        ("return Result", "return 3 and dict", "dict, which is no Result"),
-        ("pa.array(sizes", "pa.array([__import__('random').getrandbits(32) for _ in sizes]", "give two results"),
-        ('title = "Sizes of layers"', "title = None", "has no title"),
-    ],
-)
-def test_an_analysis_that_breaks_a_promise_is_found(write_plugin: WritePlugin, old: str, new: str, said: str) -> None:
-    findings = check(write_plugin(ANALYSIS.replace(old, new, 1))).findings
-    assert all(finding.check == "analysis" for finding in findings)
-    assert any(said in finding.what for finding in findings) if said else findings == ()
+@pytest.mark.parametrize(("old", "new", "said"), WRONG_ANALYSES.values(), ids=WRONG_ANALYSES.keys())
+def test_a_wrong_analysis_is_found(write_plugin: WritePlugin, old: str, new: str, said: str) -> None:
+    text = GOOD_ANALYSIS.replace(old, new, 1)
+    assert text != GOOD_ANALYSIS
+    findings = check(write_plugin(text)).findings
+    assert all(finding.check == "analysis" and finding.what_to_do for finding in findings)
+    assert any(said in finding.what for finding in findings), findings
 
 
 @pytest.mark.exhaustive
 def test_without_a_zoo_of_its_own_a_plugin_is_not_wholly_checked(write_plugin: WritePlugin, tmp_path: Path) -> None:
     text = GOOD.replace("def conformance(server)", "def other(server)").replace(
         'transport.pages(query.settings["index"])',
-        '[[{"name": "a", "url": "http://127.0.0.1/a", "size": 1, "sha256": "0" * 64}]]',
+        '[[{"name": "a", "url": "http://127.0.0.1/a", "size": 1, "sha256": "0" * 64, "license": None}]]',
     )
     module = write_plugin(text)
     code, found, said = run(module)

@@ -188,7 +188,7 @@ def test_a_reader_of_a_stranger_reads_its_format(
 
 
 def test_the_public_names_are_these() -> None:
-    assert api.__all__ == sorted(api.__all__, key=lambda name: (name[0].islower(), name))
+    assert api.__all__ == sorted(api.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
     for name in api.__all__:
         assert hasattr(api, name)
 

@@ -214,3 +214,8 @@ def test_models_are_synced_and_held_against_the_hash_of_the_manifest(
     again = run_sync("onnx:vision/classification/*", sources=sources)
     assert again.checkpoints["unchanged"] == 1
     assert [request.path for request in server.log[asked:]] == [MANIFEST]
+
+
+def test_a_manifest_in_which_no_entry_has_a_path_is_no_listing(server: FileServer) -> None:
+    with pytest.raises(NetworkError, match="no entry has a model_path"):
+        offers(server, [{"model": "resnet"}, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 
 from conftest import Sync
@@ -136,6 +138,35 @@ def test_what_a_library_tests_itself_with_is_passed_over(site: Site) -> None:
 def test_pth_files_are_import_paths_beside_the_packages_and_weights_inside_them(site: Site) -> None:
     site.install("nets", {"nets.pth": b"import sys", "nets/model.pth": b"weights"})
     assert site.names() == ["nets/nets/model.pth"]
+
+
+def archive(**arrays: tuple[int, ...]) -> bytes:
+    made = io.BytesIO()
+    np.savez(made, **{name: np.zeros(shape, np.float32) for name, shape in arrays.items()})
+    return made.getvalue()
+
+
+def test_without_a_pattern_archives_of_tables_are_passed_over(site: Site) -> None:
+    site.install(
+        "plots",
+        {
+            "plots/table.npz": archive(x=(9,), y=(9, 9), count=()),
+            "plots/net.npz": archive(bias=(9,), weight=(9, 3, 3)),
+            "plots/broken.npz": b"PK",
+            "plots/table.npy": b"\x93NUMPY",
+        },
+    )
+    everything = [f"plots/plots/{name}" for name in ("broken.npz", "net.npz", "table.npy", "table.npz")]
+    assert site.names() == everything[:3]
+    assert site.names("plots") == site.names("*") == everything
+    assert site.only("plots/plots/table.npz").named
+
+
+def test_what_matplotlib_and_scipy_ship_is_no_network() -> None:
+    offers = PackagesSource().checkpoints(NoNetwork(), Query())
+    archives = [offer.name for offer in offers if offer.name.endswith(".npz")]
+    assert not [name for name in archives if name.startswith(("matplotlib/", "scipy/"))]
+    assert len(list(PackagesSource().checkpoints(NoNetwork(), Query(pattern="matplotlib/*.npz")))) >= 1
 
 
 def test_patterns_match_normalised_names(site: Site) -> None:

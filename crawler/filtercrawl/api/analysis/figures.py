@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Canvas
+    import matplotlib.figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,6 @@ class Figure:
     caption: str
     basis: SampleSize
     table: str
-    draw: Callable[[Canvas], None]
+    draw: Callable[[matplotlib.figure.Figure], None]
     width: float = 5.2
     height: float = 4.5

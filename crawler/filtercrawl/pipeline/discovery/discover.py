@@ -96,6 +96,7 @@ class Discovery:
             pattern=selector.pattern,
             settings=self.settings.get(selector.source, {}),
             previous_states=PreviousStates(self.catalog, selector.source) if self.catalog else {},
+            weight_suffixes=lambda: self.plugins.weight_suffixes,
             dry_run=self.dry_run,
         )
         try:

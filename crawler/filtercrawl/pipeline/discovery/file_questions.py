@@ -18,9 +18,8 @@ from filtercrawl.api.format_names import FORMATS_WITHOUT_READER, format_name
 from filtercrawl.api.local_file import LocalFile, open_listed
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import RandomAccessFile, relative_path
-from filtercrawl.api.reader import Reader, SupportsCompanionCheck, find_reader
+from filtercrawl.api.reader import Reader, SupportsCompanionCheck, find_reader, weight_suffixes
 from filtercrawl.api.tensor import StoredTensor
-from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.pipeline.discovery.companion_files import find_companion_files
 
 Subject = TypeVar("Subject")
@@ -83,8 +82,8 @@ def with_companions(readers: Sequence[Reader], subject: tuple[Checkpoint, bool])
         with open_listed(main) as file:
             reader = find_reader(readers, file)
             if reader is None:
-                suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
-                if checkpoint.named or is_known or suffix in WEIGHT_EXTENSIONS | FORMATS_WITHOUT_READER.keys():
+                expected = (*weight_suffixes(readers), *FORMATS_WITHOUT_READER)
+                if checkpoint.named or is_known or (main.path or checkpoint.name).lower().endswith(expected):
                     return checkpoint
                 return format_name(file) or "of no known format"
             paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companion_paths(file)]

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.checkpoint import CheckpointMetadata
+from filtercrawl.api.licenses import to_spdx
 from filtercrawl_plugins.metadata.datasets import timm_datasets
 from filtercrawl_plugins.metadata.families import family, timm_family
-from filtercrawl_plugins.metadata.licenses import to_spdx
 from filtercrawl_plugins.metadata.visual_categories import visual_category
 from filtercrawl_plugins.sources.hub.model_config import architecture
 from filtercrawl_plugins.sources.shared.untrusted_text import sanitize_list, sanitize_text

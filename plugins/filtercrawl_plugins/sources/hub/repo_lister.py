@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +46,7 @@ class RepoLister:
         included_access: `gated` and `private`, if the settings include such repositories.
         previous_states: What the dataset knows, by the name of a checkpoint or repository.
         known_repos: Repositories of which the dataset has or has tried a checkpoint.
+        suffixes: Endings of the names of weight files that readers read.
     """
 
     client: HfApi
@@ -54,18 +55,21 @@ class RepoLister:
     included_access: frozenset[str]
     previous_states: Mapping[str, PreviousState]
     known_repos: frozenset[str]
+    suffixes: Collection[str]
 
     def offers(self, info: ModelInfo) -> Iterator[Offer]:
         """Yield the checkpoints of a listed repository; raises NetworkError if the Hub cannot be reached."""
         paths = safe_paths(info)
-        weights = weight_files.group_weight_files(paths, named=self.pattern.path)  # regardless of the pattern
+        weights = weight_files.group_weight_files(
+            paths, None, self.pattern.path, self.suffixes
+        )  # regardless of the pattern
         reason = self._access_reason(info) or self._previous_gate_reason(info) or skip_reason(info, weights)
         if reason is not None:
             yield Skipped(name=safe_name(info.id), reason=reason, revision=info.sha)
         elif not weights:
             # A repository that had weights before is not skipped: its checkpoints are gone.
             if info.id not in self.known_repos:
-                yield Skipped(name=info.id, reason=no_weights_reason(paths), revision=info.sha)
+                yield Skipped(name=info.id, reason=no_weights_reason(paths, self.suffixes), revision=info.sha)
         else:
             selected = weights if self.pattern.path is None else self._select_weights(info)
             offers = self._offers_from_previous_run(info, selected)
@@ -96,12 +100,12 @@ class RepoLister:
     def _select_weights(self, info: ModelInfo) -> list[WeightFiles]:
         paths = safe_paths(info)
         selected = [path for path in paths if self.pattern.matches_path(path)]
-        return weight_files.group_weight_files(paths, selected, self.pattern.path)
+        return weight_files.group_weight_files(paths, selected, self.pattern.path, self.suffixes)
 
     def _offers_from_previous_run(self, info: ModelInfo, selected: list[WeightFiles]) -> list[Offer] | None:
         """Return the offers of a commit that the previous run saw, None if the Hub must be asked."""
         repo_revision = RepoRevision(endpoint=self.client.endpoint, repo=info.id, commit=str(info.sha))
-        offers: list[Offer] = list(skip_unsafe_paths(info))
+        offers: list[Offer] = list(skip_unsafe_paths(info, self.suffixes))
         for weights in selected:
             previous = self.previous_states.get(repo_revision.name(weights))
             files = files_from_state(repo_revision, weights, previous)
@@ -146,7 +150,7 @@ class RepoLister:
         repo_revision = RepoRevision(endpoint=self.client.endpoint, repo=listed.id, commit=str(info.sha))
         files_by_path = {sibling.rfilename: RepoFile.from_sibling(sibling) for sibling in info.siblings or []}
         configs: dict[str, dict[str, Any] | None] = {}
-        yield from skip_unsafe_paths(info)
+        yield from skip_unsafe_paths(info, self.suffixes)
         for weights in self._select_weights(info):
             files = [files_by_path[path] for path in weights.paths]
             if weights.copy_of is not None:
@@ -203,16 +207,16 @@ def skip_reason(info: ModelInfo, weights: list[WeightFiles]) -> str | None:
     return model_config.has_no_convolutions(info.config) if all(group.is_at_root for group in weights) else None
 
 
-def no_weights_reason(paths: list[str]) -> str:
+def no_weights_reason(paths: list[str], suffixes: Collection[str]) -> str:
     """Return why a repository has no checkpoint: it has no weights, or only some of formats that no reader reads."""
-    formats = weight_files.formats_without_reader(paths)
+    formats = weight_files.formats_without_reader(paths, suffixes)
     return f"no weight files in a format that is read, only {', '.join(formats)}" if formats else "no weight files"
 
 
-def skip_unsafe_paths(info: ModelInfo) -> Iterator[Skipped]:
+def skip_unsafe_paths(info: ModelInfo, suffixes: Collection[str]) -> Iterator[Skipped]:
     """Yield a skip for each weight file whose path is not a plain relative path of printable text."""
     for path in sibling_paths(info):
-        if weight_files.has_known_extension(path) and not is_safe_path(path):
+        if weight_files.is_named_as_weights(path, suffixes) and not is_safe_path(path):
             yield Skipped(
                 name=f"{info.id}/{escape_name(path)}", reason="its path is not a plain relative path", revision=info.sha
             )

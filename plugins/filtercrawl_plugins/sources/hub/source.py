@@ -57,6 +57,7 @@ class HubSource:
             pattern=pattern,
             included_access=settings.included_access,
             previous_states=query.previous_states,
+            suffixes=query.weight_suffixes(),
             known_repos=frozenset(
                 repo_id_of(name) for name, known in query.previous_states.items() if known.outcome != "skipped"
             ),

@@ -98,7 +98,10 @@ class _ParsedName:
 
 
 def group_weight_files(
-    paths: Collection[str], selected: Iterable[str] | None = None, named: str | None = None
+    paths: Collection[str],
+    selected: Iterable[str] | None = None,
+    named: str | None = None,
+    suffixes: Collection[str] = WEIGHT_EXTENSIONS,
 ) -> list[WeightFiles]:
     """Group the files of a repository into checkpoints.
 
@@ -106,6 +109,7 @@ def group_weight_files(
         paths: Paths of all files.
         selected: Main files to return, and to search for copies; None for all.
         named: A path that the user has named: a checkpoint whatever its extension.
+        suffixes: Endings of the names of weight files.
 
     Returns:
         Checkpoints, sorted by path.
@@ -113,7 +117,7 @@ def group_weight_files(
     all_paths = frozenset(paths)
     sharded = list(_sharded_sets(all_paths))
     members = {path for group in sharded for path in group.paths}
-    singles = (path for path in all_paths - members if path == named or _is_weights(path, all_paths))
+    singles = (path for path in all_paths - members if path == named or _is_weights(path, all_paths, suffixes))
     groups = [*sharded, *(WeightFiles(paths=(path, *_external_data(path, all_paths))) for path in singles)]
     wanted = None if selected is None else frozenset(selected)
     parsed = [(group, _parse_name(group)) for group in groups if wanted is None or group.main in wanted]
@@ -125,22 +129,28 @@ def group_weight_files(
     return [WeightFiles(paths=group.paths, copy_of=_copy_reason(name, *best[name.family])) for group, name in parsed]
 
 
-def has_known_extension(path: str) -> bool:
-    """Return whether the extension is one of weight files."""
-    return PurePosixPath(path).suffix.lower() in WEIGHT_EXTENSIONS
+def is_named_as_weights(path: str, suffixes: Collection[str]) -> bool:
+    """Return whether a name ends as those of weight files do."""
+    return path.lower().endswith(tuple(suffixes))
 
 
-def formats_without_reader(paths: Collection[str]) -> list[str]:
-    """Return the formats of the weights in a repository that no reader reads, by the names of its files, sorted."""
+def formats_without_reader(paths: Collection[str], suffixes: Collection[str] = WEIGHT_EXTENSIONS) -> list[str]:
+    """Return the formats of the weights in a repository that no reader reads, by the names of its files, sorted.
+
+    Args:
+        paths: Paths of all files.
+        suffixes: Endings of the names of files that are read.
+    """
     all_paths = frozenset(paths)
-    found = {FORMATS_WITHOUT_READER.get(PurePosixPath(path).suffix.lower()) for path in all_paths}
+    unread = (path for path in all_paths if not is_named_as_weights(path, suffixes))
+    found = {FORMATS_WITHOUT_READER.get(PurePosixPath(path).suffix.lower()) for path in unread}
     found |= {_foreign_format(path, all_paths) for path in all_paths}
     return sorted(name for name in found if name is not None)
 
 
-def _is_weights(path: str, all_paths: frozenset[str]) -> bool:
+def _is_weights(path: str, all_paths: frozenset[str], suffixes: Collection[str]) -> bool:
     pure = PurePosixPath(path)
-    if not has_known_extension(path) or _TRAINER_STATE.fullmatch(pure.name):
+    if not is_named_as_weights(path, suffixes) or _TRAINER_STATE.fullmatch(pure.name):
         return False
     return _foreign_format(path, all_paths) is None
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from filtercrawl_plugins.metadata.licenses import to_spdx
+from filtercrawl.api.licenses import to_spdx
 
 # `SOURCE/NAME` of an architecture.
 ARCHITECTURE: Final = re.compile(r"[a-z0-9-]+/[\w.-]+(/[\w.-]+)?")

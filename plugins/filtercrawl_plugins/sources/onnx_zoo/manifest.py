@@ -31,10 +31,12 @@ def read_manifest(manifest: Any, url: str, categories: Mapping[str, str]) -> Ite
         categories: Visual category by dataset, from the user's settings.
 
     Raises:
-        NetworkError: The JSON is not a list.
+        NetworkError: The JSON is not a list, or no entry has the path of a model: the format is another one.
     """
     if not isinstance(manifest, list):
         raise NetworkError(f"{redact_url(url)}: no manifest of the ONNX zoo: expected a JSON list of models")
+    if manifest and not any(isinstance(entry, dict) and "model_path" in entry for entry in manifest):
+        raise NetworkError(f"{redact_url(url)}: no manifest of the ONNX zoo: no entry has a model_path")
     for number, entry in enumerate(manifest):
         fields = entry if isinstance(entry, dict) else {}
         path = _valid_path(fields.get("model_path"))

@@ -17,6 +17,7 @@ from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.metadata.licenses import license_from_metadata
 from filtercrawl_plugins.sources.local.walk import os_error_reason
+from filtercrawl_plugins.sources.packages.array_archives import may_hold_kernels
 from filtercrawl_plugins.sources.packages.distributions import Distribution, RecordedFile, installed_distributions
 
 # Extensions of code, libraries, documents and images: 96 % of the files besides torch. Opening them all to look for
@@ -41,7 +42,8 @@ class PackagesSource:
     contain wildcards. NAME is normalized (PEP 503), PATH is not, and `*` in it also matches `/`.
     A checkpoint is named `distribution/path`, the path as in RECORD. Its sha256 is the one in RECORD and is verified
     when it is read; its license is the one in METADATA. Editable installs, distributions without a RECORD, and folders
-    named `test` or `tests` offer nothing.
+    named `test` or `tests` offer nothing. Without a pattern, NumPy archives are offered only if one of their arrays has
+    three axes or more, as every kernel has: packages ship tables and pictures in this format.
     """
 
     name = "packages"
@@ -71,7 +73,7 @@ class PackagesSource:
             for offer in list_offers(distribution, files):
                 if isinstance(offer, Checkpoint) and offer.files[0].path == path:
                     yield replace(offer, named=True)
-                else:
+                elif query.pattern is not None or isinstance(offer, Skipped) or may_hold_kernels(offer):
                     yield offer
         if path and not found:
             raise UsageError(

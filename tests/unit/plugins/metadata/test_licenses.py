@@ -6,7 +6,8 @@ from email.message import Message
 
 import pytest
 
-from filtercrawl_plugins.metadata.licenses import license_from_metadata, to_spdx
+from filtercrawl.api.licenses import to_spdx
+from filtercrawl_plugins.metadata.licenses import license_from_metadata
 
 
 def metadata(*fields: tuple[str, str]) -> Message:
