@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import Any, Final, Self
 
 import duckdb
@@ -15,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.subsets.kernel_rules import Kernels
 
 # Numbers that are read at a time.
@@ -32,7 +32,7 @@ class FirstKernels:
 
     def __enter__(self) -> Self:
         self._opened = ExitStack()
-        folder = Path(self._opened.enter_context(TemporaryDirectory(prefix="filtercrawl-subset-")))
+        folder = self._opened.enter_context(temporary_folder())
         config = {**_CONFIG, "temp_directory": str(folder)}
         self._database = self._opened.enter_context(duckdb.connect(str(folder / "kernels.duckdb"), config=config))
         self._database.execute("CREATE TABLE kernels (scope BIGINT, size VARCHAR, bytes BLOB, number BIGINT)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.table_files import table_of
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl_publish.publishing.staging import StagedVersion
 from filtercrawl_publish.publishing.upload import FileChanges
 from filtercrawl_publish.repository.base import Repository
@@ -52,8 +52,7 @@ def has_reader_visible_change(changes: FileChanges, staged: StagedVersion, repos
     ):
         return True
     published = repository.files(head)
-    with TemporaryDirectory(prefix="filtercrawl-") as temporary:
-        before = Path(temporary)
+    with temporary_folder() as before:
         for name in _BOOKKEEPING_COLUMNS:
             paths = sorted(tables.get(name, ()))
             repository.fetch([path for path in paths if path in published], head, before)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import pyarrow.parquet as pq
@@ -18,6 +17,7 @@ from filtercrawl.api.errors import DatasetError, NetworkError
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl_publish.publishing.commit_check import COUNTS, CommitSnapshot, check_files
 from filtercrawl_publish.publishing.load_sample import ConfigFiles, LoadSample
 from filtercrawl_publish.publishing.staging import StagedVersion
@@ -88,11 +88,11 @@ def verify_staged(staged: StagedVersion, before: PublishedBefore) -> None:
     }
     sample = LoadSample(files=files, known=known, seed=before.seed)
     configs = sample.configs(header, staged.files.values(), where)
-    with TemporaryDirectory(prefix="filtercrawl-load-check-") as temporary:
-        folder = Path(temporary, "dataset")
+    with temporary_folder() as temporary:
+        folder = temporary / "dataset"
         _link(staged.folder, folder, configs)
         _link_file(staged.folder, folder, card.PATH)
-        _load(where, LoadCheckJob(folder=str(folder), configs=configs, counts=staged.counts), Path(temporary))
+        _load(where, LoadCheckJob(folder=str(folder), configs=configs, counts=staged.counts), temporary)
 
 
 def verify_loads(repository: Repository, commit: str, before: PublishedBefore | None = None) -> None:
@@ -122,8 +122,8 @@ def verify_loads(repository: Repository, commit: str, before: PublishedBefore | 
     sample = LoadSample(files=listed, known=known, seed=before.seed if before is not None else "")
     configs = sample.configs(card.Card.parse(snapshot.card.decode()).header, listed, snapshot.where)
     path, revision = repository.load_location(commit)
-    with TemporaryDirectory(prefix="filtercrawl-load-check-") as temporary:
-        folder = Path(temporary, "dataset")
+    with temporary_folder() as temporary:
+        folder = temporary / "dataset"
         if revision is None:
             _link(Path(path), folder, configs)
         else:
@@ -136,7 +136,7 @@ def verify_loads(repository: Repository, commit: str, before: PublishedBefore | 
             counts={name: int(snapshot.manifest["counts"][name]) for name in COUNTS},
             repository=None if revision is None else (path, revision),
         )
-        _load(snapshot.where, job, Path(temporary))
+        _load(snapshot.where, job, temporary)
 
 
 def _paths(configs: Iterable[ConfigFiles]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 
 from filtercrawl.api.errors import PolicyError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.tables import fetch_tables
 
@@ -74,8 +74,7 @@ def check_losses(repository: Repository, commit: str, dataset: Path, max_lost: f
     Raises:
         PolicyError: More is lost. Withdrawn models do not count.
     """
-    with tempfile.TemporaryDirectory(prefix="filtercrawl-") as temporary:
-        before = Path(temporary)
+    with temporary_folder() as before:
         fetch_tables(repository, commit, ("models", "index"), before)
         losses = list(find_losses(before, dataset))
     for loss in losses:

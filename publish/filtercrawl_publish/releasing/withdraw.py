@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from filtercrawl.api.errors import UsageError
@@ -14,6 +12,7 @@ from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings, now
 from filtercrawl.dataset.files.layer_store import LayerStore
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.display import html_table
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
@@ -190,8 +189,8 @@ def withdraw_from_repository(
     """
     transport = network(settings.network)
     repository = open_head(repository_name, transport)
-    with TemporaryDirectory(prefix="filtercrawl-") as temporary:
-        dataset = Path(temporary, "dataset")
+    with temporary_folder() as temporary:
+        dataset = temporary / "dataset"
         settings = replace(settings, dataset=dataset, dataset_url=None)
         head, tags = repository.refs()
         base = restore_version(repository, RepositoryState(head=head, tags=tags), settings, progress)

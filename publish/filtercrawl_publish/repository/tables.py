@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.table_files import paths_of
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl_publish.repository.base import Repository
 
 
@@ -20,9 +20,9 @@ def published_table(repository: Repository, commit: str, table: str, columns: Se
         DatasetError: A file cannot be read.
         NetworkError: The Hub could not be reached.
     """
-    with TemporaryDirectory(prefix="filtercrawl-") as folder:
-        fetch_tables(repository, commit, [table], Path(folder))
-        return DatasetFolder(Path(folder), f"{repository.id}@{commit[:10]}").table(table, columns)
+    with temporary_folder() as folder:
+        fetch_tables(repository, commit, [table], folder)
+        return DatasetFolder(folder, f"{repository.id}@{commit[:10]}").table(table, columns)
 
 
 def fetch_tables(repository: Repository, commit: str, tables: Iterable[str], folder: Path) -> None:

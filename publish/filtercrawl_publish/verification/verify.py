@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.display import html_table
 from filtercrawl_publish.publishing.load_check import verify_loads
 from filtercrawl_publish.repository.base import Repository
@@ -93,9 +93,8 @@ def verify_dataset(name: str, options: VerifyOptions, transport: Transport) -> I
     """
     repository = open_to_read(name, transport)
     folder = _local_folder(name, repository)
-    with TemporaryDirectory(prefix="filtercrawl-") as temporary:
+    with temporary_folder() as scratch:
         sound = True
-        scratch = Path(temporary)
         for issue in verify_folder(folder) if folder else verify_repository(repository, options, scratch):
             sound = False
             yield issue

@@ -66,14 +66,6 @@ def _faults_of_card(place: Path) -> list[str]:
     ]
 
 
-def faults_of_ledger(dataset: Path) -> list[str]:
-    """Say where the ledger does not balance: kernels that its rows account for, against those of the index."""
-    stored = sum(row["n_kernels"] for row in rows(dataset, "index", ["n_kernels"]))
-    models = rows(dataset, "models", ["model_id", "outcome", "n_kernels"])
-    counted = sum(row["n_kernels"] or 0 for row in models if row["outcome"] == "emitted")
-    return [] if stored == counted else [f"{dataset}: the index has {stored} kernels, the models state {counted}"]
-
-
 def faults_of_load(place: Path) -> list[str]:
     """Say what `datasets` cannot load of a dataset folder."""
     import datasets
