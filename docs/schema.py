@@ -23,6 +23,7 @@ ABOUT = {
     "renames": "A row a checkpoint whose source gave it another name.",
     "withdrawn": "A row a checkpoint that was taken out for good.",
     "sources": "A row a selector that was listed.",
+    "runs": "A row a run of `sync` or `release`: what it did and cost. No part of the root hash.",
     "files": "A row a file of the dataset.",
     "subset": "A row a layer of a [subset](subsets.md); the config is `subset-NAME`.",
     "subset-weights": "Kernels of a layer of a subset that was made with `--materialize`.",

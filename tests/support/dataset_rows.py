@@ -26,6 +26,7 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.schema.run_row import RunRow
 from filtercrawl.dataset.tables.effective import with_recipes
 from filtercrawl.dataset.tables.part_records import ExportRecord, PartPlan, PreviewPlan
 from filtercrawl.dataset.tables.partition import PART_ROWS, Size, bits_of, generations, leaves, place_of
@@ -63,6 +64,7 @@ class MemoryRows:
     rename_rows: list[Row] = field(default_factory=list)
     withdrawn_rows: list[Row] = field(default_factory=list)
     source_rows: list[Row] = field(default_factory=list)
+    run_rows: list[Row] = field(default_factory=list)
     files: list[tuple[str, int, str]] = field(default_factory=list)
     part_rows: int = PART_ROWS
 
@@ -152,6 +154,9 @@ class MemoryRows:
 
     def sources(self) -> Iterator[SourceRow]:
         return map(SourceRow.from_arrow, self.source_rows)
+
+    def runs(self) -> Iterator[RunRow]:
+        return map(RunRow.from_arrow, self.run_rows)
 
     def layer_files(self) -> Iterator[tuple[str, int, str]]:
         return iter(self.files)
@@ -285,6 +290,7 @@ def example(folder: Path, dataset_id: str = "dataset-one") -> MemoryRows:
     rows.rename_rows.append({"model_id": "local/a.safetensors", "old_name": "a", "new_name": "b", "seen": NOW})
     rows.withdrawn_rows.append({"model_id": "local/d", "reason": "asked for", "withdrawn": NOW})
     rows.source_rows.append({"selector_id": "s1", "source": "local", "listed": NOW, "n_offered": 3})
+    rows.run_rows.append({"run": 1, "started": NOW, "outcome": "finished", "filtercrawl_version": "1.0", "new": 3})
     return rows
 
 

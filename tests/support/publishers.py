@@ -76,10 +76,10 @@ def publishers(*, xet: bool = False) -> Iterator[Publishers]:
 
 
 def content(hub: HubServer, revision: str = "main") -> dict[str, bytes]:
-    """What a version in the repo consists of."""
+    """What the data of a version in the repo consist of."""
     commit = hub.datasets[REPO].at(revision)
     assert commit is not None
-    return {path: data for path, data in commit.files.items() if path != ".gitattributes"}
+    return {path: data for path, data in commit.files.items() if path not in (".gitattributes", manifest.RUNS)}
 
 
 def sound(repo: Repo | None) -> bool:
@@ -107,7 +107,7 @@ def sound(repo: Repo | None) -> bool:
             for path in files
             if path.startswith((*(f"{part}/" for part in manifest.PARTS), *manifest.SINGLE_FILES))
         }
-        assert ours == {file.path for file in listed} | {*lists}
+        assert ours - {manifest.RUNS} == {file.path for file in listed} | {*lists}
         tree = [File(path=path, size=len(files[path]), sha256=sha256(files[path])) for path in (*lists, card.PATH)]
         assert json.loads(files[manifest.PATH])["root"] == manifest.root_hash(tree)
     return True

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save_file
 
+from filtercrawl.dataset.files.manifest import ABOUT_RUNS
 from filtercrawl.dataset.files.table_files import files_of
 
 State = dict[str, torch.Tensor]
@@ -63,9 +64,11 @@ def layers(dataset: Path) -> dict[str, np.ndarray]:
 
 
 def published(dataset: Path) -> dict[str, str]:
-    """The sha256 of every file that would be published, by path."""
+    """The sha256 of every file of the data that would be published, by path."""
     return {
         path.relative_to(dataset).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(dataset.rglob("*"))
-        if path.is_file() and ".filtercrawl" not in path.parts
+        if path.is_file()
+        and ".filtercrawl" not in path.parts
+        and path.relative_to(dataset).as_posix() not in ABOUT_RUNS
     }

@@ -145,6 +145,12 @@ class Settings:
         ),
     ] = False
     time_limit: Annotated[Duration | None, Setting("Stop cleanly after this long, for example 5h.")] = None
+    metrics: Annotated[
+        File | None,
+        Setting(
+            "Write the counts of the run into this file, for the textfile collector of Prometheus; name it *.prom."
+        ),
+    ] = None
     prove: Annotated[bool, Setting("Fetch files in full where a sha256 is stated, and check them against it.")] = False
     refuse_code: Annotated[
         bool, Setting("Fail checkpoints whose files name code that loading them elsewhere would run.")

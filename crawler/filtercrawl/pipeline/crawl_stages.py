@@ -17,10 +17,10 @@ from filtercrawl.pipeline.engines.engine import Engine
 from filtercrawl.pipeline.executor import PlanExecutor
 from filtercrawl.pipeline.planning.plan import removed_by_hash
 from filtercrawl.pipeline.records import Plan
-from filtercrawl.pipeline.report import SyncReport
+from filtercrawl.pipeline.run_recorder import RunRecorder
 
 
-def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> Set[str]:
+def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, run: RunRecorder) -> Set[str]:
     """Crawl the tasks of a plan and commit the results.
 
     Returns:
@@ -31,9 +31,9 @@ def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncRe
         UsageError: The device of the settings cannot be used.
     """
     with ContentOwners(stages.dataset.catalog.path) as owners:
-        executor = plan_executor(plan, context, stages, owners)
-        executor.execute(plan.tasks[: context.settings.limit], report)
-    report.requests += executor.engine.requests
+        executor = plan_executor(plan, context, stages, run, owners)
+        run.count(executor.engine)
+        executor.execute(plan.tasks[: context.settings.limit], run.report)
     unread = {
         task.selector_id for task in plan.tasks if task.action == "new" and task.model_id not in executor.committed
     }
@@ -41,11 +41,14 @@ def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncRe
     return executor.writer.renamed.union(*(ids for (selector_id, _), ids in removed if selector_id in unread))
 
 
-def plan_executor(plan: Plan, context: SyncContext, stages: Stages, owners: ContentOwners) -> PlanExecutor:
+def plan_executor(
+    plan: Plan, context: SyncContext, stages: Stages, run: RunRecorder, owners: ContentOwners
+) -> PlanExecutor:
     """Return what carries out a plan: workers that crawl, and a writer of their results."""
     dataset, stored = stages.dataset, stages.stored
 
     def save() -> None:
+        run.save_if_due()
         if stored is not None and stored.save_is_due:
             export_tables(dataset.folder, dataset.catalog)
             stored.save()

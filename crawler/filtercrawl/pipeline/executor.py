@@ -70,7 +70,9 @@ class PlanExecutor:
                 report.count(result, outcome)
                 if outcome == "emitted":
                     emitted.append(result.task)
-                log_checkpoint(result, outcome, time.perf_counter() - started)
+                commit_seconds = time.perf_counter() - started
+                report.work_seconds["commit"] += commit_seconds
+                log_checkpoint(result, outcome, commit_seconds)
                 model_id = result.task.model_id
                 if result.structure_error is not None:
                     self.progress.message(f"{model_id}: no structure from its graph: {result.structure_error}")

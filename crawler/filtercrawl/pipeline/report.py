@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -81,7 +81,9 @@ class SyncReport:
         bytes_offered: Size of the files that were read.
         bytes_on_disk: Bytes of the layers files in the dataset folder.
         requests: Requests of the whole run.
+        retries: Failed requests that were tried again.
         seconds: Duration of the run.
+        work_seconds: Seconds of all workers together, by stage of reading a checkpoint.
         n_left: Checkpoints left for the next run, because of a limit or a cancellation.
         failures: Reason by model id of each checkpoint that failed.
         new_failures: Model ids of failures that did not fail before.
@@ -102,7 +104,9 @@ class SyncReport:
     bytes_offered: int = 0
     bytes_on_disk: int = 0
     requests: int = 0
+    retries: int = 0
     seconds: float = 0.0
+    work_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     n_left: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     new_failures: list[str] = field(default_factory=list)
@@ -161,6 +165,8 @@ class SyncReport:
         cost.total_bytes += offered
         cost.requests += result.requests
         cost.n_in_full += result.fetched_in_full
+        for stage, taken in result.seconds.items():
+            self.work_seconds[stage] += taken
         if result.error is not None:
             self.failures[task.model_id] = result.error
             if task.previous is None or task.previous.reason is None:
@@ -191,9 +197,7 @@ class SyncReport:
 
     def budget_exhausted(self, settings: Settings, deadline: float | None) -> bool:
         """Tell whether the run has reached its deadline (of `time.monotonic`), its disk space or its bytes."""
-        if deadline is not None and time.monotonic() >= deadline:
-            return True
-        if self.disk_is_full(settings):
+        if (deadline is not None and time.monotonic() >= deadline) or self.disk_is_full(settings):
             return True
         return settings.max_bytes is not None and self.bytes_fetched >= settings.max_bytes
 
@@ -223,6 +227,7 @@ class SyncReport:
             "bytes_fetched": self.bytes_fetched,
             "bytes_offered": self.bytes_offered,
             "requests": self.requests,
+            "retries": self.retries,
             "seconds": self.seconds,
             "left": self.n_left,
             "failures": self.failures,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence, Set
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset, repair_after_crash
 from filtercrawl.dataset.object_store.session import stored_dataset
-from filtercrawl.pipeline.composition import Stages, SyncContext
+from filtercrawl.pipeline.composition import VERSION, Stages, SyncContext
 from filtercrawl.pipeline.discovery.discover import Listing, refuse_files_in
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.engines.installed import check_engine
@@ -19,6 +18,7 @@ from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_end, log_listing, log_start
+from filtercrawl.pipeline.run_recorder import RunRecorder
 from filtercrawl.transport import network
 from filtercrawl.transport.hub import restored_hub_client
 from filtercrawl.transport.options import RUN_OPTIONS
@@ -44,7 +44,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         ConflictError: Another run works on the dataset.
         DatasetError: The dataset cannot be read or written.
     """
-    started = time.monotonic()
+    run = RunRecorder(context.cancellation, context.settings.metrics)
     settings, progress = context.settings, context.progress
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
     check_engine(settings)
@@ -55,30 +55,42 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         select_device(settings.device)  # refuse it whether or not there is something to read
     transport = context.transport or network(settings.network, cancellation=context.cancellation, options=RUN_OPTIONS)
     log_start(chosen, settings.dataset)
+    run.count(transport)
     with (
         restored_hub_client(),
         stored_dataset(settings, progress, context.cancellation, create=True, read_only=settings.dry_run) as stored,
         open_dataset(settings, progress, stored.layers if stored else context.layer_store, create=True) as dataset,
         worker_processes(settings, context.plugins, context.cancellation) as workers,
+        nullcontext() if settings.dry_run else run.recorded(dataset.catalog, context.now, VERSION),
     ):
-        repair_after_crash(dataset, progress)
-        stages = Stages(context, transport, dataset, stored, workers)
+        report = run_stages(chosen, context, Stages(context, transport, dataset, stored, workers), run)
+    log_end(report)
+    return report
+
+
+def run_stages(chosen: Sequence[Selector], context: SyncContext, stages: Stages, run: RunRecorder) -> SyncReport:
+    """List, plan, crawl, record and write the tables."""
+    settings, progress, dataset = context.settings, context.progress, stages.dataset
+    repair_after_crash(dataset, progress)
+    with run.stage("list"):
         listings = stages.discovery.list_all(chosen)
         refuse_files_in(settings.dataset, listings)
         for listing in listings:
             log_listing(listing)
+    with run.stage("plan"):
         plan = stages.planner.plan(listings)
         report = SyncReport.of(listings, plan, dataset.layer_bytes() if settings.max_disk is not None else 0)
-        if settings.dry_run:
-            propose(plan, context, stages, report)
-        else:
-            carry_out(plan, listings, context, stages, report)
-            if dataset.catalog.needs_export:
-                progress.message("writing the tables")
+        run.report = report
+    if settings.dry_run:
+        propose(plan, context, stages, report)
+    else:
+        carry_out(plan, listings, context, stages, run)
+        run.end()
+        if dataset.catalog.needs_export:
+            progress.message("writing the tables")
+            with run.stage("tables"):
                 export_if_needed(dataset.folder, dataset.catalog)
-    report.requests += transport.requests
-    report.seconds = round(time.monotonic() - started, 3)
-    log_end(report)
+    run.total(report)
     return report
 
 
@@ -95,16 +107,16 @@ def propose(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport
             estimate_plan(plan, context, stages, report)
 
 
-def carry_out(
-    plan: Plan, listings: Sequence[Listing], context: SyncContext, stages: Stages, report: SyncReport
-) -> None:
+def carry_out(plan: Plan, listings: Sequence[Listing], context: SyncContext, stages: Stages, run: RunRecorder) -> None:
     """Crawl the tasks of a plan, and record what the sources offer."""
     renamed: Set[str] = frozenset()
     if plan.tasks or context.settings.max_disk is not None:
         from filtercrawl.pipeline.crawl_stages import crawl_tasks
 
-        renamed = crawl_tasks(plan, context, stages, report)
+        with run.stage("crawl"):
+            renamed = crawl_tasks(plan, context, stages, run)
     else:
         context.progress.start(0)
-    for model_id in stages.offers.record(plan, listings, renamed):
-        report.count_removed(model_id)
+    with run.stage("record"):
+        for model_id in stages.offers.record(plan, listings, renamed):
+            run.report.count_removed(model_id)

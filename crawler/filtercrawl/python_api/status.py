@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.formatting import escape_control, format_count, format_counts, format_plural
 from filtercrawl.config import resolve
 from filtercrawl.display import html_table
+from filtercrawl.python_api.failures import FailureGroup, group_failures
+from filtercrawl.python_api.run_history import RunHistory
 
 if TYPE_CHECKING:
     from filtercrawl.dataset.schema.listing_rows import SourceRow
     from filtercrawl.dataset.schema.model_row import ModelRow
+    from filtercrawl.dataset.schema.run_row import RunRow
+
+# Names that are shown of checkpoints that were passed over for one reason.
+_EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +39,7 @@ class DatasetStatus:
         skipped: Reason by model id of the checkpoints that were skipped.
         names_code: By model id, the functions that loading the files of a checkpoint elsewhere would run.
         ignored: Number of files in listed folders that are no weights, by what they are.
+        runs: The last runs, and what of them is getting worse.
     """
 
     dataset: Path | str
@@ -44,9 +51,16 @@ class DatasetStatus:
     skipped: Mapping[str, str | None]
     ignored: Mapping[str, int]
     names_code: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    runs: RunHistory = field(default_factory=lambda: RunHistory.of(()))
 
     @classmethod
-    def of(cls, dataset: Path | str, rows: Iterable[ModelRow], listings: Iterable[SourceRow] = ()) -> DatasetStatus:
+    def of(
+        cls,
+        dataset: Path | str,
+        rows: Iterable[ModelRow],
+        listings: Iterable[SourceRow] = (),
+        runs: Sequence[RunRow] = (),
+    ) -> DatasetStatus:
         """Count the rows of `models`, and what the listings ignored."""
         rows = list(rows)
         sources: dict[str, Counter[str]] = {}
@@ -63,7 +77,13 @@ class DatasetStatus:
             skipped={row.model_id: row.reason for row in rows if row.outcome == "skipped"},
             names_code={row.model_id: row.state.code for row in rows if row.state.code},
             ignored=sum((Counter(json.loads(listing.ignored or "{}")) for listing in listings), Counter()),
+            runs=RunHistory.of(runs),
         )
+
+    @property
+    def failures(self) -> list[FailureGroup]:
+        """The checkpoints that failed, by cause, with what to do; the most frequent cause first."""
+        return group_failures(self.failed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the output of `filtercrawl status --json`."""
@@ -77,6 +97,7 @@ class DatasetStatus:
             "skipped": dict(self.skipped),
             "ignored": dict(self.ignored),
             "names_code": {name: list(code) for name, code in self.names_code.items()},
+            "worsening": self.runs.to_dict()["worsening"],
         }
 
     def __str__(self) -> str:
@@ -85,11 +106,12 @@ class DatasetStatus:
             f"{format_plural(self.layers, 'layer')}, {format_plural(self.kernels, 'kernel')}"
         ]
         lines += [f"  {source}: {_counts(outcomes)}" for source, outcomes in self.sources.items()]
-        for outcome, reasons in (("failed", self.failed), ("skipped", self.skipped)):
-            lines += [f"{outcome}: {escape_control(name)}: {escape_control(why)}" for name, why in reasons.items()]
+        lines += [f"failed: {escape_control(name)}: {escape_control(why)}" for name, why in self.failed.items()]
+        lines += [f"passed over: {line}" for line in _by_reason(self.skipped)]
         lines += [f"{escape_control(name)}: names {', '.join(code)}; not run" for name, code in self.names_code.items()]
         if self.ignored:
             lines.append(f"ignored: {escape_control(format_counts(self.ignored))}")
+        lines += [f"getting worse: {found}" for found in self.runs.worsening or ()]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -103,6 +125,8 @@ class DatasetStatus:
         tables += [
             html_table(name, rows) for name, rows in (("failed", self.failed), ("skipped", self.skipped)) if rows
         ]
+        if self.runs.runs:
+            tables.append(html_table("last run", _last_run(self.runs.runs[-1])))
         return "".join(tables)
 
 
@@ -131,7 +155,32 @@ def status(dataset: str | PathLike[str] | None = None) -> DatasetStatus:
         if not (folder / CATALOG).is_file():
             raise no_dataset(folder)
         with Catalog(folder) as catalog:
-            return DatasetStatus.of(settings.dataset_url or folder, catalog.models(), catalog.sources())
+            return DatasetStatus.of(
+                settings.dataset_url or folder, catalog.models(), catalog.sources(), list(catalog.runs())
+            )
+
+
+def _by_reason(skipped: Mapping[str, str | None]) -> list[str]:
+    """Say how many checkpoints were passed over for which reason, the most frequent first, with some names."""
+    names: dict[str, list[str]] = {}
+    for name, reason in sorted(skipped.items()):
+        names.setdefault(reason or "for an unknown reason", []).append(name)
+    lines = []
+    for reason, group in sorted(names.items(), key=lambda item: (-len(item[1]), item[0])):
+        more = "" if len(group) <= _EXAMPLES else ", ..."
+        shown = f"{', '.join(group[:_EXAMPLES])}{more}"
+        lines.append(f"{format_count(len(group))}, {escape_control(reason)}: {escape_control(shown)}")
+    return lines
+
+
+def _last_run(row: RunRow) -> Mapping[str, str]:
+    return {
+        "started": f"{row.started:%Y-%m-%d %H:%M}",
+        "outcome": row.outcome or "not ended",
+        "seconds": f"{row.seconds:.1f}",
+        "requests": format_count(row.requests),
+        "failed": format_count(row.failed),
+    }
 
 
 def _counts(outcomes: Mapping[str, int]) -> str:

@@ -38,6 +38,7 @@ def sync(
     max_requests: int | None = None,
     local_redirects: bool | None = None,
     time_limit: float | str | None = None,
+    metrics: str | PathLike[str] | None = None,
     prove: bool | None = None,
     refuse_code: bool | None = None,
     prune: bool | None = None,
@@ -87,6 +88,7 @@ def sync(
         local_redirects: Follow redirects of public servers to addresses of this machine, private networks and cloud
             metadata.
         time_limit: Stop cleanly after so many seconds, or a time such as `5h`.
+        metrics: Write the counts of the run into this file, for the textfile collector of Prometheus.
         prove: Fetch files in full where a SHA-256 is stated, and check them against it.
         refuse_code: Fail checkpoints whose files name code that loading them elsewhere would run.
         prune: Remove checkpoints that the sources no longer offer.
@@ -142,6 +144,7 @@ def sync(
             "max_requests": max_requests,
             "local_redirects": local_redirects,
             "time_limit": time_limit,
+            "metrics": metrics,
             "prove": prove,
             "refuse_code": refuse_code,
             "prune": prune,

@@ -23,6 +23,11 @@ __all__ = ["MeasuredTransport", "OpenedFile", "Transport", "network"]
 class MeasuredTransport(Transport, Protocol):
     """A transport that measures what requests to a host cost."""
 
+    @property
+    def retries(self) -> int:
+        """Failed requests that were tried again."""
+        ...
+
     def link(self, url: str) -> LinkEstimate:
         """Return the measured latency and bandwidth of a URL's host; a default where nothing was measured yet."""
         ...

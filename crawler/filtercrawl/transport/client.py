@@ -80,6 +80,7 @@ class HttpTransport:
                 client=self.client,
                 cache=RangeCache(settings.cache, settings.cache_size),
                 retry_policy=options.retry,
+                on_retry=self._middleware.on_retry,
                 clock=clock,
             ),
             pools=self._pools,
@@ -93,6 +94,11 @@ class HttpTransport:
     def requests(self) -> int:
         """Requests sent, retries and redirects included."""
         return self._middleware.requests
+
+    @property
+    def retries(self) -> int:
+        """Failed requests that were tried again."""
+        return self._middleware.retries
 
     @property
     def bytes_fetched(self) -> int:

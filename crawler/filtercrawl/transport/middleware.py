@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 
@@ -44,6 +44,7 @@ class PolicyTransport(httpx2.BaseTransport):
 
     Attributes:
         requests: Requests sent, retries and redirects included.
+        retries: Failed requests that were tried again.
         bytes_fetched: Bytes of response bodies received, as sent (compressed).
     """
 
@@ -56,6 +57,7 @@ class PolicyTransport(httpx2.BaseTransport):
         clock: Clock,
     ) -> None:
         self.requests = 0
+        self.retries = 0
         self.bytes_fetched = 0
         self._bytes_reported = 0
         self._inner = inner
@@ -109,10 +111,8 @@ class PolicyTransport(httpx2.BaseTransport):
                 isinstance(error, TRANSIENT_ERRORS) and is_retryable(request, error)
             )
 
-        def on_retry(error: Exception, delay: float) -> None:
-            logger.debug("%s: %s; retry in %.1f s", url, describe_failure(error), delay)
-
         try:
+            on_retry = self.on_retry(url)
             response = policy.run(attempt, retryable=retryable, on_retry=on_retry, waits=waits, clock=self._clock)
             self._redirects.record(asked, response, request.url)
             return response
@@ -122,6 +122,20 @@ class PolicyTransport(httpx2.BaseTransport):
             if not retryable(error):
                 raise
             raise self._exhausted(error, host, policy.attempts) from error
+
+    def on_retry(self, where: str) -> Callable[[Exception, float], None]:
+        """Return what counts and logs a failed request before it is tried again, in so many seconds.
+
+        Args:
+            where: What is requested, without credentials.
+        """
+
+        def note(error: Exception, delay: float) -> None:
+            with self._lock:
+                self.retries += 1
+            logger.debug("%s: %s; retry in %.1f s", where, describe_failure(error), delay)
+
+        return note
 
     def link(self, url: str) -> LinkEstimate:
         """Return the measured latency and bandwidth of the host that serves a URL, its mirror where it has one."""

@@ -50,6 +50,7 @@ class FetchContext:
     client: httpx2.Client
     cache: RangeCache
     retry_policy: RetryPolicy
+    on_retry: Callable[[str], Callable[[Exception, float], None]]
     clock: Clock
 
 
@@ -148,16 +149,13 @@ class RangeFetcher:
         def made_progress() -> bool:
             return n_missing - total_bytes(self._missing_of_file(start, stop)) >= _MIN_PROGRESS_BYTES
 
-        def on_retry(error: Exception, delay: float) -> None:
-            logger.debug("%s: %s; retry in %.1f s", self._where, describe_failure(error), delay)
-
         policy = self._context.retry_policy
         try:
             policy.run(
                 request_missing,
                 retryable=lambda error: isinstance(error, _BROKEN),
                 made_progress=made_progress,
-                on_retry=on_retry,
+                on_retry=self._context.on_retry(self._where),
                 waits=WaitBudget(policy.total_timeout, self._cancellation),
                 clock=self._context.clock,
             )

@@ -30,7 +30,7 @@ _BOOKKEEPING_COLUMNS: Final = {
 }  # fmt: skip
 # Files that are derived from the others, or describe the run.
 _DERIVED_FILES: Final = frozenset({
-    manifest.PATH, card.PATH, SIGNATURE, manifest.RUN, *manifest.SINGLE_FILES,
+    manifest.PATH, card.PATH, SIGNATURE, *manifest.ABOUT_RUNS, *manifest.SINGLE_FILES,
 })  # fmt: skip
 # Parts of the card that follow from the bytes of files: digests and sizes.
 _DERIVED_TEXT: Final = re.compile(rb"\b[0-9a-f]{64}\b|\d[\d.,]* ?(?:[kMG]B|\|)")

@@ -87,6 +87,12 @@ class CommitSnapshot:
         """The files of `files`."""
         return [_file(path, data) for path, data in self.lists.items()]
 
+    @property
+    def unlisted(self) -> list[File]:
+        """The table `runs`, where there is one, as the repository states it: no list has it."""
+        stored = self.files.get(manifest.RUNS)
+        return [] if stored is None else [File(path=manifest.RUNS, size=stored.size, sha256=stored.sha256 or "")]
+
 
 def check_files(snapshot: CommitSnapshot, folder: Path | None = None) -> None:
     """Compare the files of a commit with its file list, and this list with the manifest.

@@ -115,7 +115,7 @@ def verify_loads(repository: Repository, commit: str, before: PublishedBefore | 
     """
     snapshot = CommitSnapshot.read(repository, commit)
     check_files(snapshot, before.folder if before is not None else None)
-    listed = (*snapshot.listed.values(), *snapshot.list_files)
+    listed = (*snapshot.listed.values(), *snapshot.list_files, *snapshot.unlisted)
     known = None
     if before is not None:
         known = {path for path, file in snapshot.files.items() if before.files.get(path) == file}

@@ -30,7 +30,7 @@ _PENDING: Final = "releasing"
 # Outcomes of models that a version contains; a failed one gets its first release once it can be read.
 _RELEASED: Final = frozenset({"emitted", "duplicate", "no_kernels"})
 # Files that are published if present, although `files` cannot or need not list them; nor does it list its own files.
-UNLISTED_FILES: Final = (card.PATH, manifest.PATH, SIGNATURE, manifest.RUN)
+UNLISTED_FILES: Final = (card.PATH, manifest.PATH, SIGNATURE, *sorted(manifest.ABOUT_RUNS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ def check_files(path: Path, remote: Mapping[str, RepositoryFile] | None = None) 
     for name in [
         *(file.path for file in intact if file.path.endswith(".parquet")),
         *(file.path for file in folder.lists),
+        manifest.RUNS,
     ]:
         if (path / name).is_file():
             problem = schema_problem(path / name, schema_of(name))
@@ -113,7 +114,7 @@ def _compare_remote(file: File, stated: RepositoryFile) -> str | None:
 
 def _unlisted_files(folder: CheckedFolder, remote: Collection[str]) -> Iterator[Issue]:
     """Report files of the dataset that are not listed; hidden ones are ignored, as readers do."""
-    listed = {file.path for file in (*folder.files, *folder.lists)} | {manifest.RUN}
+    listed = {file.path for file in (*folder.files, *folder.lists)} | manifest.ABOUT_RUNS
     local = [path for part in manifest.PARTS for path in (folder.path / part).rglob("*")]
     single_files = [folder.path / name for name in manifest.SINGLE_FILES]
     absent = [folder.path / path for path in remote if path.startswith(tuple(f"{part}/" for part in manifest.PARTS))]
@@ -182,6 +183,8 @@ def check_card(folder: CheckedFolder) -> Iterator[Issue]:
     expected = {name for file in folder.files if (name := table_of(file.path))}
     if folder.lists:
         expected.add("files")
+    if files_of(folder.path, "runs"):
+        expected.add("runs")
     layers = [file.path for file in folder.files if table_of(file.path) == "layers"]
     expected |= {f"layers-{path.split('/')[2]}" for path in layers if path.count("/") > 2}
     redistributable = _redistributable_files(folder)

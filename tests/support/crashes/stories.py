@@ -56,8 +56,8 @@ class Story:
 def found(work: Path) -> dict[str, str]:
     """Return digests of all files that a command leaves, by path, with versions by their tags.
 
-    Files that differ from run to run have none: databases, what names a process, and `analysis/run.json`, in which
-    `release` says how long it took, with the lists that state its hash.
+    Files that differ from run to run have none: databases, what names a process, `data/runs.parquet` and
+    `analysis/run.json`, which say how long runs took, and the lists that state the hash of the latter.
     """
     names = _version_names(work)
     files = {}
@@ -84,7 +84,11 @@ def _version_names(work: Path) -> dict[str, str]:
 
 def _varies(path: Path, work: Path) -> bool:
     versions = work / ".repo.versions"
-    if path.suffix == ".sqlite" or path.name in ("holder", "lock", "run.json") or path.parent == versions:
+    if (
+        path.suffix == ".sqlite"
+        or path.name in ("holder", "lock", "run.json", "runs.parquet")
+        or path.parent == versions
+    ):
         return True
     if not path.is_relative_to(versions):
         return False

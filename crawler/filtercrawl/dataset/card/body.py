@@ -171,13 +171,14 @@ def _type(kind: pa.DataType) -> str:
 
 def _config_line(config: Config) -> Line:
     megabytes = config.files.size / 1e6
+    size = f"{megabytes:,.2f}" if megabytes >= _SMALLEST else f"< {_SMALLEST}"
     # What a subset is for, whoever made it says.
     is_subset = config.name.startswith(CONFIG_PREFIX)
     return (
         f"`{config.name}`",
         escape(config.about, _ABOUT_LENGTH) if is_subset else config.about,
-        f"{config.rows:,}",
-        f"{megabytes:,.2f}" if megabytes >= _SMALLEST else f"< {_SMALLEST}",
+        "" if config.rows is None else f"{config.rows:,}",
+        "" if config.rows is None else size,
     )
 
 

@@ -25,6 +25,7 @@ _ABOUT: Final = {
     "renames": "Checkpoints that changed their name.",
     "withdrawn": "Checkpoints that were taken out, and why.",
     "sources": "What was listed, and when.",
+    "runs": "What each run did and cost: checkpoints by outcome, bytes, requests, seconds.",
     "files": "Path, size and sha256 of every file.",
 }
 # The part of `layers` that everybody may redistribute. Its files are among the others, so the card must list each of
@@ -44,7 +45,7 @@ class Config:
         schema: The schema of its rows.
         paths: The patterns by which `datasets` finds the files.
         files: What these files are; a change of any must change the card.
-        rows: The number of rows in all of them.
+        rows: The number of rows in all of them; None where the card is not to say it.
         splits: The patterns by split; empty where all rows are in `train`.
     """
 
@@ -53,7 +54,7 @@ class Config:
     schema: pa.Schema
     paths: Sequence[str]
     files: FileTotals
-    rows: int
+    rows: int | None
     splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def header(self, dataset_id: str) -> dict[str, Any]:
@@ -90,6 +91,11 @@ def build_configs(
             yield from _of_layers(about, counts)
             if redistributable:
                 yield _listed(redistributable)
+        elif name == "runs" and name in tables:
+            # Of these, nothing may be in the card that differs between runs with equal results: it has a hash in the
+            # root. What runs changed is in the list of files, so that the description differs all the same.
+            listed = FileTotals(digests=FileTotals.of(tables.get("files", ())).digests)
+            yield Config(name=name, about=about, schema=TABLES[name], paths=[pattern_of(name)], files=listed, rows=None)
         elif files := tables.get(name):
             yield Config(
                 name=name,

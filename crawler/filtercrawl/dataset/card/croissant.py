@@ -122,11 +122,12 @@ def _about_release(release: Release) -> dict[str, Any]:
 
 
 def _distribution(config: Config) -> Mapping[str, Any]:
+    hashes = "" if config.name == "runs" else " Their SHA-256 are in data/files."
     return {
         "@type": "cr:FileSet",
         "@id": f"{config.name}-files",
         "name": f"{config.name}-files",
-        "description": f"{config.about} Their SHA-256 are in data/files.",
+        "description": f"{config.about}{hashes}",
         "encodingFormat": _PARQUET,
         "includes": list(config.paths),
     }

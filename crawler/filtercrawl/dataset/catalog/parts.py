@@ -15,7 +15,7 @@ from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 from filtercrawl.dataset.catalog.changes import ChangeTracking
 from filtercrawl.dataset.catalog.damage import load_json, rows_as_written
 from filtercrawl.dataset.files.parquet import Table
-from filtercrawl.dataset.files.table_files import Part
+from filtercrawl.dataset.files.table_files import PARTED, Part
 from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.dataset.schema.version_order import UNRELEASED
 from filtercrawl.dataset.tables.part_records import ExportRecord, PartPlan, PartRecord
@@ -205,7 +205,7 @@ def _inverse(generation_of: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _schemas() -> list[str]:
-    return [f"{name}: {schema}" for name, schema in TABLES.items()]
+    return [f"{name}: {TABLES[name]}" for name in PARTED]
 
 
 def _entry(file: Table) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.schema.run_row import RunRow
 from filtercrawl.dataset.tables.effective import by_checkpoint
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.dataset.tables.staged_layers import fingerprint
@@ -104,3 +105,4 @@ def _put_listings(folder: DatasetFolder, catalog: Catalog) -> None:
         catalog.put_selector(row)
     for withdrawn in map(WithdrawnRow.from_arrow, folder.rows("withdrawn")):
         catalog.put_withdrawn(withdrawn.model_id, withdrawn.reason, withdrawn.withdrawn)
+    catalog.put_runs(map(RunRow.from_arrow, folder.rows("runs")))

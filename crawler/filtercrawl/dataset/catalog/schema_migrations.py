@@ -120,4 +120,8 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     INSERT OR IGNORE INTO changed_layers SELECT DISTINCT layer_sha256 FROM layers WHERE layer_sha256 IS NOT NULL;
     """,
+    # What runs did and cost; see `runs.py`.
+    """
+    CREATE TABLE runs (run INTEGER PRIMARY KEY, record TEXT NOT NULL);
+    """,
 )

@@ -22,6 +22,7 @@ from filtercrawl.dataset.catalog.known_layer_files import KnownLayerFiles
 from filtercrawl.dataset.catalog.known_models import KnownModels
 from filtercrawl.dataset.catalog.listings import LAST_LISTED, Listings
 from filtercrawl.dataset.catalog.preview_layers import PreviewLayers, preview_level
+from filtercrawl.dataset.catalog.runs import Runs
 from filtercrawl.dataset.catalog.schema_migrations import MIGRATIONS
 from filtercrawl.dataset.files.atomic import may_write
 from filtercrawl.dataset.files.unpublished import HIDDEN
@@ -34,7 +35,7 @@ from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
 
 
-class Catalog(KnownModels, KnownLayerFiles, Listings, PreviewLayers, ChangeTracking):
+class Catalog(KnownModels, KnownLayerFiles, Listings, Runs, PreviewLayers, ChangeTracking):
     """The SQLite catalog of one dataset folder; writes go through `transaction`."""
 
     def __init__(self, dataset: Path) -> None:

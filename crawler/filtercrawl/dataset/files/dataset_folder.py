@@ -155,7 +155,8 @@ class DatasetFolder:
             return [manifest.TABLE]
         owned = ("data/", "subsets/")
         tables = [file for file in listed if file.path.startswith(owned) and not file.path.startswith("data/layers/")]
-        missing = [path for path in self.stated_files("files") or () if not (self.path / path).is_file()]
+        stated = [path for table in ("files", "runs") for path in self.stated_files(table) or ()]
+        missing = [path for path in stated if not (self.path / path).is_file()]
         return missing + [file.path for file in tables if _size(self.path / file.path) != file.size]
 
     def table_paths(self, table: str) -> list[Path]:

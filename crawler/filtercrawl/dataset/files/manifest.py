@@ -42,6 +42,10 @@ SINGLE_FILES: Final = (CHANGELOG, CHANGES, PICTURE, CROISSANT)
 # What the last release did. It describes a run, not the data, so it is published but not listed:
 # nothing changed would else be a change.
 RUN: Final = "analysis/run.json"
+# What each run did and cost, a table. It is not listed either, and no part of the root hash: two runs never take the
+# same time, and equal data is to have equal hashes.
+RUNS: Final = "data/runs.parquet"
+ABOUT_RUNS: Final = frozenset({RUN, RUNS})
 
 # The names that every reader takes: `datasets` and pyarrow skip what starts with "." or "_".
 _WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -83,7 +87,7 @@ def other_files(folder: Path, known: set[str]) -> Iterator[File]:
         folders[:] = [name for name in folders if name[0] not in "._" and not (top and name == "layers")]
         for name in names:
             path = (here / name).relative_to(folder).as_posix()
-            if path in known or path == RUN or name[0] in "._":
+            if path in known or path in ABOUT_RUNS or name[0] in "._":
                 continue
             if is_published(path, (here / name).stat().st_size):
                 yield hashed_file(folder, path)

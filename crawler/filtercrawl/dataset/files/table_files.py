@@ -16,7 +16,7 @@ from filtercrawl.dataset.schema.arrow import TABLES
 __all__ = ["OTHER_FILES", "PARTED", "Part", "files_of", "has_table", "paths_of", "pattern_of", "table_of", "table_path"]
 
 # Small tables of one file each; all others have parts.
-_SINGLE: Final = frozenset({"renames", "withdrawn", "sources"})
+_SINGLE: Final = frozenset({"renames", "withdrawn", "sources", "runs"})
 PARTED: Final = tuple(name for name in TABLES if name not in _SINGLE)
 # The file of `files` that lists what belongs to no part.
 OTHER_FILES: Final = "data/files/other.parquet"

@@ -17,6 +17,7 @@ from filtercrawl.dataset.schema.layer_row import IndexRow, LayerRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import FileRow, RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.schema.run_row import RunRow
 
 SCHEMA_VERSION: Final = 1
 
@@ -47,6 +48,7 @@ ROWS: Final[Mapping[str, type[TableRow]]] = {
     "renames": RenameRow,
     "withdrawn": WithdrawnRow,
     "sources": SourceRow,
+    "runs": RunRow,
     "files": FileRow,
 }
 TABLES: Final[Mapping[str, pa.Schema]] = {name: row.SCHEMA for name, row in ROWS.items()}

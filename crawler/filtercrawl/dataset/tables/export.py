@@ -88,7 +88,7 @@ def export(folder: Path, rows: Rows) -> Exported:
         changed.add(manifest.CROISSANT)
     obsolete = [path for path, what in ((manifest.PICTURE, picture), (manifest.CROISSANT, described)) if what is None]
     others = list(manifest.other_files(folder, {*tables.paths, *tables.obsolete, *obsolete, OTHER_FILES}))
-    if listing := write_table(folder, OTHER_FILES, FILES, listing_of([*tables.unlisted, *others])):
+    if listing := write_table(folder, OTHER_FILES, FILES, listing_of([*tables.listed, *others])):
         tables.add("files", listing)
         changed.update([OTHER_FILES] if listing.changed else [])
     else:

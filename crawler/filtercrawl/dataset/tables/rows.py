@@ -13,6 +13,7 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.schema.run_row import RunRow
 from filtercrawl.dataset.tables.part_records import ExportRecord, PartPlan, PreviewPlan
 from filtercrawl.dataset.tables.samples import Samples
 
@@ -94,6 +95,8 @@ class Rows(PartRows, Protocol):
     def withdrawn(self) -> Iterator[WithdrawnRow]: ...
 
     def sources(self) -> Iterator[SourceRow]: ...
+
+    def runs(self) -> Iterator[RunRow]: ...
 
     def layer_files(self) -> Iterator[tuple[str, int, str]]:
         """Yield path, size and sha256 of the immutable files, as they were written."""

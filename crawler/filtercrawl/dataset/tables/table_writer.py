@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filtercrawl.dataset.card.counts import FileTotals
-from filtercrawl.dataset.files.manifest import PICTURE
+from filtercrawl.dataset.files.manifest import ABOUT_RUNS, PICTURE
 from filtercrawl.dataset.files.parquet import Table, record_batches
 from filtercrawl.dataset.files.staged_tables import StagedTables
 from filtercrawl.dataset.files.table_files import OTHER_FILES, Part, table_of, table_path
@@ -48,6 +48,11 @@ class WrittenTables:
     def paths(self) -> set[str]:
         """The paths of all files."""
         return {table.path for group in self.by_name.values() for table in group}
+
+    @property
+    def listed(self) -> list[Table]:
+        """Those of `unlisted` that `files` lists."""
+        return [table for table in self.unlisted if table.path not in ABOUT_RUNS]
 
     def add(self, name: str, table: Table) -> None:
         """Add a file of a table."""
@@ -119,6 +124,7 @@ def _write_small(rows: Rows, staged: StagedTables) -> Iterator[Table]:
         "renames": rows.renames(),
         "withdrawn": rows.withdrawn(),
         "sources": rows.sources(),
+        "runs": rows.runs(),
     }
     for name, entries in content.items():
         batches = record_batches((entry.to_arrow() for entry in entries), TABLES[name])

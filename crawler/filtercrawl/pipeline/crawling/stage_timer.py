@@ -37,6 +37,11 @@ class StageTimer:
             self._charge()
             self._running.pop()
 
+    def read(self) -> dict[str, float]:
+        """Return the seconds by stage up to now."""
+        self._charge()
+        return dict(self.seconds)
+
     def _charge(self) -> None:
         now = time.perf_counter()
         if self._on_stage is not None:

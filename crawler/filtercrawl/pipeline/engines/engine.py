@@ -23,6 +23,11 @@ class Engine(Protocol):
         """Requests that were sent in other processes, and so are not counted by the transport of the run."""
         ...
 
+    @property
+    def retries(self) -> int:
+        """Those of them that failed and were tried again."""
+        ...
+
     def crawl(self, task: CrawlTask) -> CrawlResult:
         """Crawl one task and wait for its result; may be called while `results` waits for its caller.
 

@@ -45,6 +45,11 @@ class ThreadEngine:
         """None: the transport of the run counts all."""
         return 0
 
+    @property
+    def retries(self) -> int:
+        """None: the transport of the run counts all."""
+        return 0
+
     def crawl(self, task: CrawlTask) -> CrawlResult:
         """Crawl one task in the calling thread."""
         return self.crawler.crawl(task)

@@ -29,6 +29,7 @@ DIGESTS = {
     "renames": "ee29182fc08e2302",
     "withdrawn": "466b41571af273e1",
     "sources": "127d4834f2820d83",
+    "runs": "e23ba8825ee89ed7",
     "files": "ae87b8ad11a33243",
 }
 

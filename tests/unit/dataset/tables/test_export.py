@@ -132,7 +132,7 @@ def test_manifest_and_files_tell_the_truth(tmp_path: Path) -> None:
     listed = {row["path"]: row for row in table_rows(tmp_path, "files")}
     published = tree(tmp_path)
     lists = {"data/files/other.parquet", "data/files/part.parquet"}
-    assert listed.keys() == published.keys() - {"README.md", "manifest.json", *lists}
+    assert listed.keys() == published.keys() - {"README.md", "manifest.json", "data/runs.parquet", *lists}
     for path, row in listed.items():
         assert (row["size"], row["sha256"]) == (
             len(published[path]),

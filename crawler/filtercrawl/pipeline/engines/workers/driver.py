@@ -33,10 +33,12 @@ class Driver(ABC, Generic[AnyAttempt]):
 
     Attributes:
         requests: Requests that workers have told of.
+        retries: Those of them that failed and were tried again.
     """
 
     def __init__(self, index: ContentIndex, staging: Path, max_retries: int) -> None:
         self.requests = 0
+        self.retries = 0
         self._index = index
         self._staging = staging
         self._max_retries = max_retries
@@ -130,6 +132,7 @@ class Driver(ABC, Generic[AnyAttempt]):
 
     def _note(self, update: Update) -> None:
         self.requests += update.requests
+        self.retries += update.retries
         replay(update.logs)
 
     def _finish(self, job: Job[AnyAttempt], message: Finished) -> None:

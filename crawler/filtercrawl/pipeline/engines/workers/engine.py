@@ -35,11 +35,17 @@ class WorkerEngine:
         self._cancellation = cancellation
         self._driver: Driver[Any] | None = None
         self._requests = 0
+        self._retries = 0
 
     @property
     def requests(self) -> int:
         """Requests that workers have sent."""
         return self._requests + (self._driver.requests if self._driver is not None else 0)
+
+    @property
+    def retries(self) -> int:
+        """Those of them that failed and were tried again."""
+        return self._retries + (self._driver.retries if self._driver is not None else 0)
 
     def crawl(self, task: CrawlTask) -> CrawlResult:
         """Crawl one task and wait for its result."""
@@ -109,5 +115,6 @@ class WorkerEngine:
     def _disconnect(self) -> None:
         if self._driver is not None:
             self._requests += self._driver.requests
+            self._retries += self._driver.retries
             driver, self._driver = self._driver, None
             driver.close()

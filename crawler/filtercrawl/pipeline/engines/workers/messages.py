@@ -72,10 +72,12 @@ class Update:
     Attributes:
         logs: Log records since the last message.
         requests: Requests sent since the last message.
+        retries: Those of them that failed and were tried again.
     """
 
     logs: Sequence[LogRecordFields] = ()
     requests: int = 0
+    retries: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

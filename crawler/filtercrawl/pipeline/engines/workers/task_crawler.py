@@ -61,7 +61,7 @@ class TaskCrawler:
         logging.getLogger().setLevel(settings.log_level)
         self._steps = 0
         self._told = (0, 0, 0)
-        self._requests_told = 0
+        self._requests_told = self._retries_told = 0
 
     @property
     def on_cpu(self) -> bool:
@@ -111,7 +111,8 @@ class TaskCrawler:
     def update(self) -> Update:
         """Return what there is to tell since the last call."""
         sent, self._requests_told = self._transport.requests - self._requests_told, self._transport.requests
-        return Update(logs=self._logs.take(), requests=sent)
+        retries, self._retries_told = self._transport.retries - self._retries_told, self._transport.retries
+        return Update(logs=self._logs.take(), requests=sent, retries=retries)
 
     def _count_step(self) -> None:
         self._steps += 1
