@@ -65,3 +65,5 @@ def translate_hdf5_errors(file: RandomAccessFile, stream: RangeFileStream) -> It
             raise stream.error from error
         detail = " ".join(str(error).split()) or type(error).__name__
         raise FormatError(f"{file.name}: invalid HDF5 ({detail})") from error
+    finally:
+        stream.error = None  # its frames hold the open file, and that holds the stream
