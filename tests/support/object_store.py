@@ -12,6 +12,8 @@ from typing import Any
 
 import fsspec
 
+from filtercrawl.dataset.files.manifest import ABOUT_RUNS
+
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "key",
     "AWS_SECRET_ACCESS_KEY": "secret",
@@ -64,13 +66,13 @@ class ObjectStoreServer:
         return fsspec.filesystem("s3", use_listings_cache=False, **options)
 
     def objects(self, url: str, *, hidden: bool = False) -> dict[str, bytes]:
-        """The objects below a URL by path, those that are no published files only where asked for."""
+        """The objects below a URL by path, those that no two runs make alike only where asked for."""
         client, root = self.files(), url.removeprefix("s3://")
         paths = {path.removeprefix(f"{root}/"): path for path in client.find(root)}
         return {
             name: client.cat_file(path)
             for name, path in sorted(paths.items())
-            if hidden or not name.startswith(".filtercrawl/")
+            if hidden or not (name.startswith(".filtercrawl/") or name in ABOUT_RUNS)
         }
 
     def expire_leases(self, url: str) -> None:

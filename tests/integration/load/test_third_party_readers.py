@@ -24,7 +24,7 @@ from support.dataset_rows import DEPTHWISE, MemoryRows, example
 Load = Callable[..., Any]
 LAYERED = ("layers", "layers-local", "layers-packages", "redistributable")
 CONFIGS = ("preview", "index", "models", *LAYERED, "samples", "sketches", "effective", "ledger")
-RARE = ("renames", "withdrawn", "sources", "files")
+RARE = ("renames", "withdrawn", "sources", "runs", "files")
 
 
 @pytest.fixture(scope="module")

@@ -59,3 +59,14 @@ def test_known_content_is_linked_and_not_read(mixed: Path, dataset: Path, run_sy
     report = run_sync(now=NOW + timedelta(hours=1))
     assert report.to_dict()["checkpoints"]["duplicate"] == 1
     assert models(dataset)["local/third.safetensors"]["bytes_fetched"] == 0
+
+
+def test_a_damaged_record_of_earlier_runs_is_forgotten(
+    mixed: Path, dataset: Path, run_sync: Sync, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = published(dataset)
+    shutil.rmtree(dataset / ".filtercrawl")
+    (dataset / "data/runs.parquet").write_bytes(b"PAR1 cut")
+    assert run_sync(now=NOW).checkpoints["unchanged"] == 5
+    assert "what earlier runs did and cost is forgotten" in caplog.text
+    assert published(dataset) == tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from filtercrawl.dataset.tables.effective import by_checkpoint
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.dataset.tables.staged_layers import fingerprint
 from filtercrawl.extraction.ledger import LedgerEntry
+
+logger = logging.getLogger(__name__)
 
 # Rows of many numbers each, which take ten times their bytes as Python objects.
 _ROWS_AT_ONCE: Final = 256
@@ -105,4 +108,9 @@ def _put_listings(folder: DatasetFolder, catalog: Catalog) -> None:
         catalog.put_selector(row)
     for withdrawn in map(WithdrawnRow.from_arrow, folder.rows("withdrawn")):
         catalog.put_withdrawn(withdrawn.model_id, withdrawn.reason, withdrawn.withdrawn)
-    catalog.put_runs(map(RunRow.from_arrow, folder.rows("runs")))
+    try:
+        runs = [RunRow.from_arrow(row) for row in folder.rows("runs")]
+    except DatasetError as error:  # no reason to refuse the kernels
+        logger.warning("%s; what earlier runs did and cost is forgotten", error)
+    else:
+        catalog.put_runs(runs)
