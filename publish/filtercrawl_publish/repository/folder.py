@@ -220,7 +220,7 @@ class FolderRepository:
         """Return the files of a dataset folder: those in its file list, and those that the list cannot contain."""
         folder = self._folder
         listed = DatasetFolder(folder).files()
-        rest = [name for name in (card.PATH, manifest.PATH) if (folder / name).is_file()]
+        rest = [name for name in (card.PATH, manifest.PATH, manifest.RUNS) if (folder / name).is_file()]
         rest += [path.relative_to(folder).as_posix() for path in files_of(folder, "files")]
         return sorted((*listed, *(file_info(folder, name) for name in rest)), key=lambda file: file.path)
 

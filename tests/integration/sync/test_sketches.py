@@ -109,7 +109,7 @@ def test_a_dataset_from_before_there_were_sketches(zoo: Path, dataset: Path, run
         "ALTER TABLE selectors DROP COLUMN ignored; DROP INDEX models_by_place; DROP INDEX layers_by_preview_level; "
         "ALTER TABLE models DROP COLUMN place; ALTER TABLE models DROP COLUMN size; "
         "ALTER TABLE layers DROP COLUMN preview_level; DROP TABLE changed_models; DROP TABLE changed_layers; "
-        "DROP TABLE shared_layers; DROP TABLE shared_files; DROP TABLE parts; DROP TABLE part_files; "
+        "DROP TABLE shared_layers; DROP TABLE shared_files; DROP TABLE parts; DROP TABLE part_files; DROP TABLE runs; "
         "PRAGMA user_version = 1;"
         "UPDATE facts SET value = '1' WHERE key = 'stale';"
     )
