@@ -38,7 +38,7 @@ def synced(zoo: Path, dataset: Path, run_sync: Sync) -> Path:
 
 def test_every_config_loads_both_ways(synced: Path, tmp_path: Path) -> None:
     names = configs(synced)
-    always = {"preview", "index", "layers", "layers-local", "models", "ledger", "samples", "sources", "files"}
+    always = {"preview", "index", "layers", "layers-local", "models", "ledger", "samples", "sources", "runs", "files"}
     assert set(names) == always | {"sketches"}
     for name in names:
         rows = load_dataset(str(synced), name, split="train", cache_dir=str(tmp_path / "cache"))

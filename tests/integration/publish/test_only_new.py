@@ -48,6 +48,7 @@ def asked(hub: HubServer, pattern: str) -> set[str]:
     return {entry.path for entry in hub.log if fnmatchcase(entry.path, pattern)}
 
 
+@pytest.mark.exhaustive
 def test_one_more_network(publish: Callable[[str], PublishResult], hub: HubServer, zoo: Path) -> None:
     publish("v1")
     put(zoo / "more.safetensors", state(100))
