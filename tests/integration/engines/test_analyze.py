@@ -150,5 +150,5 @@ def test_on_ray_a_killed_process_is_replaced_and_errors_keep_their_place(
 
 
 def test_an_engine_that_is_not_there_is_named(dataset: Path) -> None:
-    with pytest.raises(UsageError, match="Ray Client"):
+    with pytest.raises(UsageError, match=r"Ray Client|pip install 'filtercrawl\[ray\]'"):
         results(dataset, engine="ray", ray_address="ray://here:1")

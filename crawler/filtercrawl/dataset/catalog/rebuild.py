@@ -113,4 +113,4 @@ def _put_listings(folder: DatasetFolder, catalog: Catalog) -> None:
     except DatasetError as error:  # no reason to refuse the kernels
         logger.warning("%s; what earlier runs did and cost is forgotten", error)
     else:
-        catalog.put_runs(runs)
+        catalog.put_runs(iter(runs))
