@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.config.dataset_url import working_folder
 from filtercrawl.dataset.files.manifest import ABOUT_RUNS
+from filtercrawl.dataset.object_store.commits import blob
 from filtercrawl.pipeline.sync import SyncContext, sync
 from support.object_store import ObjectStoreServer, object_store_server
 from support.paths import child_environment
@@ -105,8 +107,9 @@ class Children:
         """What the store has, but for what differs from run to run: numbers of commits, leases, times."""
         found = self.store.objects(self.url, hidden=True)
         numbered = (".filtercrawl/commits/", ".filtercrawl/leases/")
+        about_runs = {*ABOUT_RUNS, *(blob(sha256(found[path]).hexdigest()) for path in ABOUT_RUNS & found.keys())}
         return {
-            path: content for path, content in found.items() if not path.startswith(numbered) and path not in ABOUT_RUNS
+            path: content for path, content in found.items() if not path.startswith(numbered) and path not in about_runs
         }
 
 
