@@ -61,7 +61,7 @@ class ShardedReader:
                 yield tensor
         if missing:
             name, shard = next(iter(missing.items()))
-            raise FormatError(f"{files.main.name}: {name!r} is not in {shard}, as the index says; fetch both again")
+            raise FormatError(f"{files.main.name}: {name!r} is not in {shard!r}, as the index says; fetch both again")
 
 
 def read_weight_map(file: RandomAccessFile) -> dict[str, str]:
