@@ -106,6 +106,8 @@ class CacheEntry:
             part = data[first - start : last - start]
             path = self._write_file(f"{first}-{last}-{zlib.crc32(part):08x}", part)
             with self._lock:
+                if self._discarded:
+                    return
                 # A concurrent request may have stored some of these bytes; what is then missing is fetched again.
                 inserted = self._insert(_Chunk(start=first, stop=last, path=path))
                 if inserted and len(part) <= _SMALL_CHUNK_BYTES:
@@ -217,6 +219,8 @@ class CacheEntry:
         except OSError as error:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
+            if self._discarded:
+                return path  # another thread has just deleted the folder: nobody will read it
             raise disk_error(self.folder, error) from error
         return path
 

@@ -20,6 +20,7 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import ChangedError, NetworkError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings
+from filtercrawl.transport import cache_entry
 from filtercrawl.transport.cache_entry import CacheEntry
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.options import TransportOptions
@@ -170,6 +171,21 @@ def test_nothing_of_a_discarded_version_comes_back(tmp_path: Path) -> None:
     pieces.add(100, DATA[100:200])
     assert pieces.ranges == ()
     assert cache.entry("http://host/net", {"sha256": HEX}).ranges == ()
+
+
+def test_bytes_may_come_while_their_version_is_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests run in threads: the folder may go between its check and the writing of a file."""
+    entry, checked = RangeCache(tmp_path).private(), cache_entry.make_private
+
+    def discarding(folder: Path) -> None:
+        checked(folder)
+        entry.discard()
+
+    monkeypatch.setattr(cache_entry, "make_private", discarding)
+    entry.add(0, b"late")
+    assert entry.ranges == ()
+    assert entry.read(0, 4) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_without_a_version_is_forgotten(opening: Opening, tmp_path: Path) -> None:
