@@ -106,8 +106,6 @@ class CacheEntry:
             part = data[first - start : last - start]
             path = self._write_file(f"{first}-{last}-{zlib.crc32(part):08x}", part)
             with self._lock:
-                if self._discarded:
-                    return
                 # A concurrent request may have stored some of these bytes; what is then missing is fetched again.
                 inserted = self._insert(_Chunk(start=first, stop=last, path=path))
                 if inserted and len(part) <= _SMALL_CHUNK_BYTES:
@@ -190,7 +188,8 @@ class CacheEntry:
         return True
 
     def _insert(self, chunk: _Chunk) -> bool:
-        if any(other.start < chunk.stop and chunk.start < other.stop for other in self._chunks):
+        overlaps = any(other.start < chunk.stop and chunk.start < other.stop for other in self._chunks)
+        if overlaps or self._discarded:
             return False
         self._chunks.insert(bisect_right(self._chunks, chunk.start, key=lambda other: other.start), chunk)
         return True
