@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import has_magic
 from pathlib import Path
 from typing import Final
 
@@ -148,14 +149,18 @@ class ObjectStore:
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects; one that is not there is no error."""
+        exact = [self._at(path) for path in paths]
         with self._errors():
-            try:
-                if paths:
-                    self._fs.rm([self._at(path) for path in paths])
-            except FileNotFoundError:
-                for path in paths:
-                    if self._fs.exists(self._at(path)):
-                        self._fs.rm_file(self._at(path))
+            if not any(map(has_magic, exact)):  # else `rm` takes a path for a pattern
+                try:
+                    if exact:
+                        self._fs.rm(exact)
+                    return
+                except FileNotFoundError:
+                    pass  # others may still be there
+            for path in exact:
+                with suppress(FileNotFoundError):
+                    self._fs.rm_file(path)
 
     def list(self, folder: str) -> list[str]:
         """Return the paths of all objects below a folder, sorted."""

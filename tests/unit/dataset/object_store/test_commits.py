@@ -48,6 +48,16 @@ def test_objects(store: ObjectStore) -> None:
     assert store.read("c") == b"3"
 
 
+@pytest.mark.parametrize("name", ["a[1].png", "a*", "a?.png", "a{1}.png"])
+def test_a_name_that_looks_like_a_pattern_is_a_name(store: ObjectStore, name: str) -> None:
+    for path in ("a1.png", "aa", name):
+        store.write(path, b"")
+    store.delete([name])
+    assert store.list("") == ["a1.png", "aa"]
+    store.delete([name, "aa"])
+    assert store.list("") == ["a1.png"]
+
+
 def test_the_last_commit_counts(store: ObjectStore) -> None:
     log = CommitLog(store)
     assert log.latest() is None
