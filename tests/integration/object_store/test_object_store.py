@@ -204,6 +204,40 @@ def test_errors_say_what_to_do(url: str, tmp_path: Path, monkeypatch: pytest.Mon
         opened(url)
 
 
+def test_a_place_with_other_objects_is_refused(
+    filled: Path, url: str, server: ObjectStoreServer, sync_on: SyncUrl
+) -> None:
+    server.files().pipe_file(f"{url}/notes/today.txt", b"of somebody else")
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(UsageError, match=f"{url}: holds objects, but no dataset of filtercrawl; name"):
+            sync_on(**options)
+        assert server.objects(url, hidden=True) == {"notes/today.txt": b"of somebody else"}
+    server.files().rm(url, recursive=True)
+    bucket, _, name = url.removeprefix("s3://").partition("/")
+    server.files().call_s3("put_object", Bucket=bucket, Key=f"{name}/", Body=b"")  # as consoles make a folder
+    assert sync_on().checkpoints["new"] == 3
+
+
+def test_a_damaged_commit_loses_nothing(
+    filled: Path, url: str, server: ObjectStoreServer, sync_on: SyncUrl, run_sync: Sync, dataset: Path
+) -> None:
+    sync_on()
+    stored = server.objects(url)
+    (commit,) = commits(server, url)
+    server.files().pipe_file(f"{url}/{commit}", b"{")
+    with pytest.raises(DatasetError, match=rf"{commit}: is damaged .*; copy the dataset without .filtercrawl"):
+        sync_on()
+    server.files().rm_file(f"{url}/{commit}")
+    with pytest.raises(UsageError, match="holds objects, but no dataset of filtercrawl"):
+        sync_on("two")
+    assert server.objects(url) == stored
+    for path, content in stored.items():
+        (dataset / path).parent.mkdir(parents=True, exist_ok=True)
+        (dataset / path).write_bytes(content)
+    assert run_sync().checkpoints["unchanged"] == 4
+    assert {path: content for path, content in files(dataset).items() if path in stored} == stored
+
+
 def test_readers_read_the_store(
     filled: Path, url: str, server: ObjectStoreServer, sync_on: SyncUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:

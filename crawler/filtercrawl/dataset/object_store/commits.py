@@ -20,7 +20,12 @@ from filtercrawl.dataset.files.unpublished import HIDDEN
 from filtercrawl.dataset.object_store.numbered import NumberedObjects
 from filtercrawl.dataset.object_store.objects import ObjectStore
 
-__all__ = ["Commit", "CommitLog", "blob"]
+__all__ = ["REPAIR", "Commit", "CommitLog", "blob"]
+
+# What to do about a commit, or a file that it names, that is damaged: what readers read does not depend on it.
+REPAIR: Final = (
+    "copy the dataset without .filtercrawl into a folder, sync that and go on there; or start at another URL"
+)
 
 _FOLDER: Final = f"{HIDDEN}/commits"
 _BLOBS: Final = f"{HIDDEN}/files"
@@ -69,9 +74,7 @@ class Commit:
                     raise ValueError(file.path)
             return cls(number=number, id=str(stated["id"]), files={file.path: file for file in files})
         except (ValueError, KeyError, TypeError, RecursionError, CheckpointError) as error:
-            raise DatasetError(
-                f"{name}: is damaged ({error}); delete it to return to the commit before, or start at another URL"
-            ) from error
+            raise DatasetError(f"{name}: is damaged ({error}); {REPAIR}") from error
 
 
 class CommitLog:
@@ -84,6 +87,10 @@ class CommitLog:
         """Return the last commit; None for an empty store."""
         number, content = self._commits.read_last()
         return Commit.parse(number, content, f"{self._store.url}/{self._commits.path(number)}") if number else None
+
+    def is_empty(self) -> bool:
+        """Tell whether there is no commit."""
+        return not self._commits.last()
 
     def append(self, commit: Commit) -> bool:
         """Add a commit behind the one that it continues; False where another writer has added one."""

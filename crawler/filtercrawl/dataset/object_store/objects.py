@@ -167,7 +167,8 @@ class ObjectStore:
         with self._errors():
             self._fs.invalidate_cache()
             found = self._fs.find(self._at(folder))
-        return sorted(path[len(self._root) :].lstrip("/") for path in found)
+        names = (path[len(self._root) :].lstrip("/") for path in found)
+        return sorted(name for name in names if name)  # consoles make an object for the folder itself
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"

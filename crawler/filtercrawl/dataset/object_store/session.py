@@ -13,7 +13,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import ConflictError, DatasetError
+from filtercrawl.api.errors import ConflictError, DatasetError, UsageError
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.card import card
@@ -190,18 +190,19 @@ def stored_dataset(
         DatasetError: There is no dataset, no bucket, or an object is damaged.
         NetworkError: The store cannot be reached or refuses.
         PolicyError: The store has no conditional writes.
-        UsageError: No library knows the URL.
+        UsageError: No library knows the URL, or there are objects of something else below it.
     """
     if settings.dataset_url is None:
         yield None
         return
     store, folder = ObjectStore(settings.dataset_url), WorkingFolder(settings.dataset)
     store.check()
+    _check_place(store, create=create)
     if read_only:
         with ExitStack() as stack:
             with suppress(ConflictError):  # the process that is at work has restored the folder
                 stack.enter_context(_only_process(settings))
-                _restore(settings, store, progress or NullProgress(), create=create)
+                _restore(settings, store, progress or NullProgress())
             dataset = StoredDataset(settings, store, None, None)
             try:
                 yield dataset
@@ -210,11 +211,9 @@ def stored_dataset(
         return
     with _only_process(settings):
         cancel = (cancellation or CancellationToken()).cancel
-        if not create and CommitLog(store).latest() is None:
-            raise _no_dataset(store.url)
         lease = Lease(store, folder.owner, cancel, _LEASE_SECONDS)
         try:
-            base = _restore(settings, store, progress or NullProgress(), create=create)
+            base = _restore(settings, store, progress or NullProgress())
             dataset = StoredDataset(settings, store, lease, base)
         except BaseException:
             lease.end(clean=lease.clean)
@@ -251,15 +250,28 @@ def _only_process(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
-def _restore(settings: Settings, store: ObjectStore, progress: Progress, *, create: bool) -> Commit | None:
+def _check_place(store: ObjectStore, *, create: bool) -> None:
+    """Check that a dataset is at a URL, or may be begun there: its first commit deletes all that is no part of it.
+
+    Raises:
+        DatasetError: There is no dataset, and none is to be begun.
+        UsageError: There are objects that no run has left before its first commit.
+    """
+    if not CommitLog(store).is_empty():
+        return
+    if not create:
+        raise DatasetError(f"{store.url}: no dataset here; `filtercrawl sync SELECTOR --dataset {store.url}` makes one")
+    if any(not path.startswith((f"{HIDDEN}/", f"{LAYERS}/")) for path in store.list("")):
+        raise UsageError(f"{store.url}: holds objects, but no dataset of filtercrawl; name an empty place by --dataset")
+
+
+def _restore(settings: Settings, store: ObjectStore, progress: Progress) -> Commit | None:
     """Bring the working folder to the last commit, unless it has that already, with changes of its own or without.
 
     Returns:
         The last commit; None for a dataset that has none yet.
     """
     folder, commit = WorkingFolder(settings.dataset), CommitLog(store).latest()
-    if commit is None and not create:
-        raise _no_dataset(store.url)
     if not folder.continues(commit):
         folder.clear()
         if commit is not None:
@@ -280,7 +292,3 @@ def _layers_files(catalog: Catalog) -> Generator[str, None, None]:
     """Yield the paths of the layers files of a dataset, sorted."""
     for path, _, _ in catalog.layer_files():
         yield path
-
-
-def _no_dataset(url: str) -> DatasetError:
-    return DatasetError(f"{url}: no dataset here; `filtercrawl sync SELECTOR --dataset {url}` makes one")

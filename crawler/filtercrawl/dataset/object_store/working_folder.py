@@ -21,7 +21,7 @@ from filtercrawl.dataset.files.atomic import remove, write_bytes, write_text
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.stored_layers import LAYERS, lacking
 from filtercrawl.dataset.files.unpublished import HIDDEN, TEMPORARY
-from filtercrawl.dataset.object_store.commits import Commit, blob
+from filtercrawl.dataset.object_store.commits import REPAIR, Commit, blob
 from filtercrawl.dataset.object_store.objects import ObjectStore
 
 __all__ = ["WorkingFolder"]
@@ -84,8 +84,7 @@ class WorkingFolder:
             stored = manifest.hashed_file(scratch, file.sha256)
             if (stored.size, stored.sha256) != (file.size, file.sha256):
                 raise DatasetError(
-                    f"{store.url}: {blob(file.sha256)}, which is {file.path}, is damaged; delete {commit.number} and "
-                    "its files, or start at another URL"
+                    f"{store.url}/{blob(file.sha256)}: is damaged, or is no longer {file.path}; {REPAIR}"
                 )
             (self.path / file.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(scratch / file.sha256, self.path / file.path)
