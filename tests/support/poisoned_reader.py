@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ HEADER_BYTES: Final = 1024
 SHAPE: Final = (8, 4, 3, 3)
 
 Harm = Literal[
-    "kill", "exit", "abort", "hang", "compute", "memory", "allocate", "start_process", "write", "connect",
+    "kill", "exit", "abort", "hang", "compute", "loop_in_c", "memory", "allocate", "start_process", "write", "connect",
     "system_exit", "full_disk", "kill_server",
 ]  # fmt: skip
 
@@ -107,6 +108,8 @@ def do_harm(harm: Harm) -> None:  # noqa: C901 - a list
         case "compute":
             while True:
                 hashlib.sha256(bytes(1 << 20))
+        case "loop_in_c":  # no other thread of Python gets a turn
+            re.match(r"(a+)+$", "a" * 64 + "b")
         case "hang":
             while True:
                 time.sleep(0.1)

@@ -118,6 +118,13 @@ class Settings:
     cpu_limit: Annotated[
         Duration, Setting("Try a checkpoint once more whose reader takes this much CPU time, with twice as much.")
     ] = 3600.0
+    structure_limit: Annotated[
+        Duration,
+        Setting(
+            "Fail checkpoints for which reading the structure (headers, names, graphs) takes this much CPU time, and "
+            "0.25s more for each megabyte."
+        ),
+    ] = 10.0
     memory_limit: Annotated[
         Size | None,
         Setting(

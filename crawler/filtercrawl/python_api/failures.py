@@ -48,7 +48,7 @@ _CAUSES: Final = tuple(
         (
             "too slow",
             r"of CPU time|no progress for",
-            "allow more: --cpu-limit, --stall-timeout",
+            "allow more: --cpu-limit, --structure-limit, --stall-timeout",
         ),
         (
             "its reader died",

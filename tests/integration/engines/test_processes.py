@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import struct
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -89,6 +91,41 @@ def test_whatever_a_reader_does_it_costs_one_checkpoint(
     }  # fmt: skip
     assert list((dataset / ".filtercrawl/tmp").iterdir()) == []
     assert children() == before
+
+
+def test_a_parser_that_never_returns_costs_one_checkpoint_some_seconds(run_on: RunOn, zoo: Path) -> None:
+    log = write_poisoned(zoo / "loop.bin", "loop_in_c", times=99)
+    write_poisoned(zoo / "sight.bin", "loop_in_c", times=99, at_sight=True)
+    write_networks(zoo)
+    report = run_on("local", jobs=2, structure_limit=0.5)
+    reason = (
+        "reading its structure takes more than 0.5s of CPU time, and 0.25s for each megabyte; "
+        "--structure-limit allows more"
+    )
+    assert report.failures == {"local/loop.bin": reason, "local/sight.bin": reason}
+    assert len(log.read_text().split()) == 1
+    assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (3, 1)
+
+
+def write_looping_heap(path: Path) -> None:
+    """Write a small Keras file in which the list of free places of a heap leads back to its beginning."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = ["conv"]
+        file.create_dataset("conv/kernel", data=np.zeros((3, 3, 2, 4), dtype="float32"))
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"HEAP")
+    first, segment = struct.unpack_from("<QQ", data, heap + 16)
+    struct.pack_into("<Q", data, segment + first, first)
+    path.write_bytes(data)
+
+
+def test_a_small_hdf5_file_over_which_the_library_loops_costs_some_seconds(run_on: RunOn, zoo: Path) -> None:
+    write_looping_heap(zoo / "loop.h5")
+    write_networks(zoo)
+    report = run_on("local", jobs=2, structure_limit=0.5)
+    assert list(report.failures) == ["local/loop.h5"]
+    assert report.failures["local/loop.h5"].startswith("reading its structure takes more than 0.5s of CPU time")
+    assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (3, 1)
 
 
 def test_a_lost_checkpoint_is_read_once_more_alone_and_the_dataset_is_that_of_threads(

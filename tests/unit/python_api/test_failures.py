@@ -21,6 +21,7 @@ from filtercrawl.python_api.failures import group_failures
         ("unexpected KeyError: 'x'; please report this as a bug", "fault of filtercrawl or of a plugin"),
         ("ran out of memory while reading; give this machine more memory, or set --jobs 1", "out of memory"),
         ("used 1h of CPU time; --cpu-limit allows more", "too slow"),
+        ("reading its structure takes more than 10s of CPU time; --structure-limit allows more", "too slow"),
         ("no progress for 900s", "too slow"),
         ("not read in 2 attempts, the last one alone: its process crashed (SIGABRT)", "its reader died"),
         ("code tried to write /stolen while the file was read; refused", "code that is not allowed"),

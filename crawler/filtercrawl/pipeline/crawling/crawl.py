@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -81,6 +81,7 @@ class Crawler:
         write_slots: Limits how many checkpoints are written at a time, while others are fetched.
         verify_all: Fetch every file in full whose SHA-256 is declared, and verify it.
         cancellation: Ends the run.
+        limit_structure: Limits what reading the structure of so many bytes may take, while the block runs.
         prefetch_budget: Limits the bytes that are fetched before they are written.
         on_stage: Called at each step of the work.
     """
@@ -93,6 +94,7 @@ class Crawler:
     write_slots: WriteSlots
     verify_all: bool = False
     cancellation: CancellationToken = field(default_factory=CancellationToken)
+    limit_structure: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext()
     prefetch_budget: WeightedSemaphore = field(default_factory=lambda: WeightedSemaphore(_PREFETCH_BYTES))
     on_stage: Callable[[], None] | None = None
 
@@ -139,7 +141,8 @@ class Crawler:
             structure = None if files.local else structure_of(source, task.checkpoint)
             if structure is not None and should_download_whole_file(structure, task, files):
                 files.fetch_whole()  # before the header can say the same
-            reader = files.reader()
+            with self.limit_structure(files.size):
+                reader = files.reader()
             digest = files.sha256()  # of local files; of others what their server has declared by now
             owner = self._claim_content(digest, task, timer)
             identified = CrawlResult(
@@ -148,7 +151,8 @@ class Crawler:
             )  # fmt: skip
             if identified.duplicate_of is not None or identified.unchanged:
                 return with_fetch_stats(identified, files)
-            content = read_content(reader, files)
+            with self.limit_structure(files.size):
+                content = read_content(reader, files)
             note_code(files.main.name, content.code, refuse=task.refuse_code)
             stored = content.tensors
             with timer.stage("extract"):

@@ -14,6 +14,7 @@ from filtercrawl.api.errors import EngineError, describe_error
 from filtercrawl.api.formatting import format_size
 from filtercrawl.config.fields import show_duration
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.pipeline.crawling.structure_limit import SECONDS_PER_MEGABYTE
 from filtercrawl.pipeline.engines.engine import on_this_machine
 from filtercrawl.pipeline.engines.processes.limits import MAX_RETRIES, NO_MEMORY, NO_PROCESS, AttemptLimits, n_workers
 from filtercrawl.pipeline.engines.processes.messages import (
@@ -232,7 +233,8 @@ class ProcessDriver(Driver[ProcessAttempt]):
         if code == NO_MEMORY:
             loss = self._out_of_memory(attempt)
         else:
-            loss = Loss(reason=_KILLED if with_server else describe_exit(code, attempt.limits), counts=True)
+            reason = _KILLED if with_server else describe_exit(code, attempt.limits)
+            loss = Loss(reason=reason, counts=True, final=code == -signal.SIGPROF)
         if attempt.node is not None:
             return loss
         self._false_starts += 1
@@ -280,6 +282,11 @@ def describe_exit(code: int | None, limits: ProcessLimits) -> str:
         return "its process ended early" + ("" if code is None else f" (exit code {code})")
     if -code == signal.SIGXCPU:
         return f"used {show_duration(limits.cpu_seconds)} of CPU time; --cpu-limit allows more"
+    if -code == signal.SIGPROF:
+        return (
+            f"reading its structure takes more than {show_duration(limits.structure_seconds)} of CPU time, and "
+            f"{SECONDS_PER_MEGABYTE}s for each megabyte; --structure-limit allows more"
+        )
     if -code == signal.SIGKILL:
         return _KILLED
     try:

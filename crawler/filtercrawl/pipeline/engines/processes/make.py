@@ -19,7 +19,7 @@ from filtercrawl.config import Settings
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.engines.processes.limits import AttemptLimits, attempt_limits, n_workers
 from filtercrawl.pipeline.engines.processes.messages import ServerSettings
-from filtercrawl.pipeline.engines.processes.readers import QUESTION_SECONDS, ReadersInWorker
+from filtercrawl.pipeline.engines.processes.readers import QUESTION_FILES, QUESTION_SECONDS, ReadersInWorker
 from filtercrawl.pipeline.engines.processes.server_handle import ForkServer
 from filtercrawl.pipeline.engines.workers.common_settings import left_of, worker_settings
 from filtercrawl.transport import MeasuredTransport
@@ -73,10 +73,12 @@ class WorkerProcesses:
     def readers(self) -> ReadersInWorker:
         """Return readers for what is asked about files before they are crawled."""
         first = self.limits.after(0)
-        seconds = min(first.cpu_seconds, first.stall_seconds, QUESTION_SECONDS)
-        return ReadersInWorker(
-            self.server, replace(first, cpu_seconds=seconds, stall_seconds=seconds), self.cancellation
+        limits = replace(
+            first,
+            cpu_seconds=min(first.cpu_seconds, QUESTION_FILES * first.structure_seconds),
+            stall_seconds=min(first.stall_seconds, QUESTION_SECONDS),
         )
+        return ReadersInWorker(self.server, limits, self.cancellation)
 
 
 @contextmanager

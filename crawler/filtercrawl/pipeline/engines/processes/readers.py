@@ -20,7 +20,9 @@ Subject = TypeVar("Subject")
 Reply = TypeVar("Reply")
 # How often a wait for an answer looks at its cancellation token.
 _POLL_SECONDS: Final = 0.1
-# A question is about the header of a file: CPU time and time that an answer may take.
+# A question is about the structure of a file, or of two of which one names the other.
+QUESTION_FILES: Final = 2
+# Time that an answer may take.
 QUESTION_SECONDS: Final = 60.0
 
 

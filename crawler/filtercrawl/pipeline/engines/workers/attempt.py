@@ -33,10 +33,12 @@ class Loss:
     Attributes:
         reason: Why, as it is recorded for the checkpoint if every attempt fails.
         counts: Whether the checkpoint may be the cause.
+        final: Whether another attempt would end alike.
     """
 
     reason: str
     counts: bool
+    final: bool = False
 
 
 @dataclass(kw_only=True, eq=False)

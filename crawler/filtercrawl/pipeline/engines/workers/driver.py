@@ -163,11 +163,12 @@ class Driver(ABC, Generic[AnyAttempt]):
         shutil.rmtree(self._staging / attempt.id, ignore_errors=True)
         if loss.counts:
             job.failures.append(loss.reason)
-        failed = len(job.failures) > self._max_retries
+        failed = loss.final or len(job.failures) > self._max_retries
         what = "failed" if failed else "tried again"
         logger.warning("%s: %s; %s", job.task.model_id, loss.reason, what, extra={"checkpoint": job.task.model_id})
         if failed:
-            job.finish(CrawlResult(task=job.task, error=self._describe_failures(job)))
+            reason = loss.reason if loss.final else self._describe_failures(job)
+            job.finish(CrawlResult(task=job.task, error=reason))
 
     def _answer(self, job: Job[AnyAttempt]) -> None:
         attempt = job.attempt

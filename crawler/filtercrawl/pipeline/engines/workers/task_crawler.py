@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from filtercrawl.config.device import select_device
 from filtercrawl.config.environment import cache_home
 from filtercrawl.pipeline.crawling.crawl import ContentClaims, Crawler, WriteSlots, one_line
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
+from filtercrawl.pipeline.crawling.structure_limit import limit_structure
 from filtercrawl.pipeline.engines.workers.log_records import LogCollector
 from filtercrawl.pipeline.engines.workers.messages import Finished, Update, WorkerSettings
 from filtercrawl.pipeline.process_settings import crawl_process_settings
@@ -92,6 +94,7 @@ class TaskCrawler:
             verify_all=self._settings.verify_all,
             cancellation=self.cancellation,
             on_stage=self._count_step,
+            limit_structure=partial(limit_structure, self._settings.structure_seconds),
         )
         try:
             return Finished(result=crawler.crawl(task))
