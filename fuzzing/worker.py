@@ -39,19 +39,23 @@ class Worker:
         """Run one input."""
         if not self._peak:
             self._peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # What takes long is run again: the first input of a kind imports modules.
+        if self._run(data) > MAX_SECONDS and (seconds := self._run(data)) > MAX_SECONDS:
+            self._keep(data, "time", f"{seconds:.1f} s of CPU time")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if peak - self._peak > MAX_KIB:
+            self._keep(data, "memory", f"{(peak - self._peak) // 1024} MiB")
+        self._peak = max(peak, self._peak)
+
+    def _run(self, data: bytes) -> float:
+        """Return the seconds of CPU time that an input takes."""
         start = time.process_time()
         try:
             self._target.run(data)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             frame = traceback.extract_tb(error.__traceback__)[-1]
             self._keep(data, f"{type(error).__name__} at {frame.filename}:{frame.lineno}", traceback.format_exc())
-        seconds = time.process_time() - start
-        if seconds > MAX_SECONDS:
-            self._keep(data, "time", f"{seconds:.1f} s of CPU time")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if peak - self._peak > MAX_KIB:
-            self._keep(data, "memory", f"{(peak - self._peak) // 1024} MiB")
-        self._peak = max(peak, self._peak)
+        return time.process_time() - start
 
     def change(self, data: bytes, max_size: int, seed: int) -> bytes:
         """Return a changed input."""
