@@ -255,6 +255,7 @@ def withdraw(
     *,
     repository: str | None = None,
     dataset: str | Path | None = None,
+    version: str | None = None,
     purge: bool = False,
     progress: bool | Progress | None = None,
 ) -> WithdrawResult:
@@ -265,6 +266,7 @@ def withdraw(
         reason: Published in the table `withdrawn`.
         repository: `org/name` on the Hub, or a folder with versions.
         dataset: The dataset folder or the URL of an object store; either this or `repository` is given.
+        version: The name of the version without them; None for that of the day in UTC.
         purge: Also delete the weights from the history of the repository, and the versions that contain them. This
             cannot be undone.
         progress: True for a progress bar, None for one in interactive sessions only, or an object of your own.
@@ -275,8 +277,8 @@ def withdraw(
         NetworkError: The Hub could not be reached.
     """
     if dataset is not None:
-        if purge or repository is not None:
-            raise UsageError("--purge applies to a repository: name it, and remove --dataset")
+        if purge or version is not None or repository is not None:
+            raise UsageError("--purge and --version apply to a repository: name it, and remove --dataset")
         settings = resolve({"dataset": dataset}, keywords=True)
         with open_progress(progress, "withdrawing") as watch, stored_dataset(settings, watch) as stored:
             layers = stored.layers if stored else None
@@ -284,4 +286,4 @@ def withdraw(
     if repository is None:
         raise UsageError("name a repository or a dataset folder to withdraw from")
     with open_progress(progress, "withdrawing") as watch:
-        return withdraw_from_repository(repository, models, reason, resolve({}), watch, purge=purge)
+        return withdraw_from_repository(repository, models, reason, resolve({}), watch, version=version, purge=purge)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import hub_endpoint
+from filtercrawl.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,10 +38,12 @@ def api(transport: Transport, endpoint: str | None = None) -> HfApi:
     """
     import huggingface_hub  # slow to import, and most runs need no Hub
 
+    endpoint = (endpoint or hub_endpoint()).rstrip("/")
     apply_default_timeouts(transport.client)
+    _watch_clock(transport.client, endpoint)
     huggingface_hub.set_client_factory(lambda: transport.client)
     return huggingface_hub.HfApi(
-        endpoint=(endpoint or hub_endpoint()).rstrip("/"),
+        endpoint=endpoint,
         library_name="filtercrawl",
         library_version=version("filtercrawl"),
     )
@@ -74,6 +78,22 @@ def apply_default_timeouts(client: httpx2.Client) -> None:
     hooks = client.event_hooks
     if not any(isinstance(hook, _Timeouts) for hook in hooks["request"]):
         client.event_hooks = {**hooks, "request": [*hooks["request"], _Timeouts(client.timeout)]}
+
+
+def clock_error(transport: Transport) -> timedelta | None:
+    """Return how far the clock of this machine is ahead of the Hub's, by the last response; None if it has not said."""
+    clock = _server_clock(transport.client)
+    return None if clock is None else clock.error
+
+
+def _watch_clock(client: httpx2.Client, endpoint: str) -> None:
+    if _server_clock(client) is None:
+        hooks = client.event_hooks
+        client.event_hooks = {**hooks, "response": [*hooks["response"], ServerClock(endpoint)]}
+
+
+def _server_clock(client: httpx2.Client) -> ServerClock | None:
+    return next((hook for hook in client.event_hooks["response"] if isinstance(hook, ServerClock)), None)
 
 
 class _Timeouts:

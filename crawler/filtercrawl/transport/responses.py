@@ -6,7 +6,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -148,11 +148,17 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
+    when = parse_http_date(value)
+    return None if when is None else max(0.0, when.timestamp() - now)
+
+
+def parse_http_date(value: str) -> datetime | None:
+    """Return the moment that a header states, timezone-aware; None if it states none."""
     try:
         when = parsedate_to_datetime(value)
     except ValueError:
         return None
-    return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now)
+    return when.replace(tzinfo=when.tzinfo or UTC)
 
 
 def check_identity_encoding(response: httpx2.Response) -> None:

@@ -26,6 +26,10 @@ def run(
     purge: Annotated[
         bool, typer.Option("--purge", help="Delete the files from the history too, and the versions with them.")
     ] = False,
+    version: Annotated[
+        str | None,
+        typer.Option(metavar="V", help="The name of the version without them.", show_default="vYYYY.MM.DD in UTC"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove checkpoints from the dataset for good.
@@ -39,7 +43,7 @@ def run(
     repository, models = (None, names) if dataset is not None else (names[0], names[1:])
     with open_command_progress() as progress:
         result = filtercrawl_publish.withdraw(
-            models, reason, repository=repository, dataset=dataset, purge=purge, progress=progress
+            models, reason, repository=repository, dataset=dataset, version=version, purge=purge, progress=progress
         )
         for warning in result.space.warnings if result.space else ():
             progress.message(f"warning: {warning}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,12 +35,11 @@ from filtercrawl_publish.publishing.staging import (
     clear_pending,
     has_catalog,
     list_files,
-    pending_version,
     stage_version,
 )
 from filtercrawl_publish.publishing.upload import FileChanges, compare_files, upload_files
+from filtercrawl_publish.publishing.version_choice import check_clock, choose_version
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals
-from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.errors import version_exists
 from filtercrawl_publish.repository.signature import sign_manifest
@@ -67,8 +65,9 @@ def publish_version(dataset: Path, repository: Repository, options: PublishOptio
 
     Raises:
         ConflictError: Someone else published at the same time, or another run is using the folder.
-        PolicyError: The repository holds something else or another dataset, the version exceeds a limit of the Hub, or
-            the card was edited on both sides.
+        AccessDeniedError: The token may not write there.
+        PolicyError: The repository holds something else or another dataset, the version exceeds a limit of the Hub, the
+            card was edited on both sides, or a wrong clock would name the version.
         DatasetError: The folder holds no dataset, is inconsistent, or does not load.
         NetworkError: The Hub could not be reached.
         UsageError: The version name is invalid or exists already, or the Space cannot be one.
@@ -99,6 +98,7 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
     state, repaired = repair_head(repository, complete_interrupted_publish(repository, options), options)
     head = state.head
     if not options.dry_run:
+        repository.check_token()
         fetch_deferred(dataset, repository)
     dataset_id = DatasetFolder(dataset).manifest().get("dataset_id")
     check_overwrite(repository, head, dataset_id, replace=options.replace)
@@ -107,7 +107,7 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
     check_withdrawals(repository, head, models, f"withdraw them here too: `{command}`")
     if not options.dry_run and merge_user_edits(dataset, repository, head, state.tags):
         options.progress.message(f"{repository.id}: the card was edited there; taking over its hand-written parts")
-    version = _choose_version(dataset, state.tags, options)
+    version = choose_version(dataset, state.tags, options)
     staged = list_files(dataset) if options.dry_run else stage_version(dataset, version)
     changes = compare_files(staged, repository.files(head) if head else {})
     log_comparison(repository.id, version, changes)
@@ -117,6 +117,8 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
         return _unchanged(repository, head, state, repaired), staged
     if version in state.tags:
         raise version_exists(repository.id, version)
+    if options.version is None and not options.dry_run:
+        check_clock(repository, state.tags, options.now)
     if not options.dry_run:
         staged, changes = _write_changelog(staged, repository, head, version, options)
     warnings = (*_as_warnings(repaired), *check_hub_limits(staged, changes))
@@ -155,18 +157,6 @@ def _unchanged(repository: Repository, head: str, state: RepositoryState, repair
         commit=head,
         warnings=_as_warnings(repaired),
     )
-
-
-def _choose_version(dataset: Path, tags: Mapping[str, str], options: PublishOptions) -> str:
-    """Return the given version, else that of an interrupted run, else that of the day."""
-    pending = pending_version(dataset)
-    if pending in tags:
-        if not options.dry_run:
-            clear_pending(dataset)
-        pending = None
-    if options.version is not None:
-        return version_names.validate_version(options.version)
-    return pending or version_names.next_version(tags, options.now)
 
 
 def _write_changelog(

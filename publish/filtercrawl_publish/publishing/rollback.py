@@ -10,13 +10,14 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.display import html_table
 from filtercrawl_publish.publishing.load_check import PublishedBefore, verify_loads
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
-from filtercrawl_publish.publishing.repository_state import TITLE_PREFIX, complete_interrupted_publish
+from filtercrawl_publish.publishing.repository_state import TITLE_PREFIX, RepositoryState, complete_interrupted_publish
 from filtercrawl_publish.publishing.space import choose_space, update_space
+from filtercrawl_publish.publishing.version_choice import check_clock
 from filtercrawl_publish.publishing.version_files import differs, version_files
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals, published_models
-from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import CommitOperations, Repository
 from filtercrawl_publish.repository.errors import version_exists
+from filtercrawl_publish.repository.version_names import next_version, validate_version
 
 __all__ = ["RollbackResult", "rollback_version"]
 
@@ -73,7 +74,8 @@ class RollbackResult:
 def rollback_version(repository: Repository, version: str, options: PublishOptions) -> RollbackResult:
     """Publish the content of an earlier version as a new version.
 
-    Files are copied within the repository; no tag moves and no history is lost. The earlier version is loaded before
+    Files are copied within the repository; no tag moves and no history is lost. Where the latest version has that
+    content already, it gets a second tag, if a name is given. The earlier version is loaded before
     the commit, the new one after it and before its tag. If the process is killed, the next call completes it.
 
     Args:
@@ -83,7 +85,9 @@ def rollback_version(repository: Repository, version: str, options: PublishOptio
 
     Raises:
         UsageError: There is no such version, or the new name is invalid or exists already.
-        PolicyError: The earlier version has a checkpoint that was withdrawn since.
+        AccessDeniedError: The token may not write there.
+        PolicyError: The earlier version has a checkpoint that was withdrawn since, or a wrong clock would name the new
+            one.
         ConflictError: Someone else published at the same time.
         DatasetError: The earlier version does not load.
         NetworkError: The Hub could not be reached.
@@ -95,6 +99,7 @@ def rollback_version(repository: Repository, version: str, options: PublishOptio
 
 def _rollback(repository: Repository, version: str, options: PublishOptions) -> RollbackResult:
     commit = repository.resolve(version)
+    repository.check_token()
     state = complete_interrupted_publish(repository, options)
     head = state.head
     assert head is not None  # there is a version
@@ -103,6 +108,12 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
         raise UsageError(f"{repository.id}@{version}: not a dataset version, it has no {manifest.PATH}")
     changed = {path for path, file in restored.items() if differs(file, latest.get(path))}
     deleted = tuple(sorted(latest.keys() - restored.keys()))
+    name = _new_name(repository, state, options)
+    if not changed and not deleted and options.version is not None:
+        repository.tag(name, head, f"{TITLE_PREFIX}{name}, the content of {version}")
+        return RollbackResult(
+            outcome="published", repository=repository.id, version=name, commit=head, restored=version
+        )
     if not changed and not deleted:
         return RollbackResult(
             outcome="finished" if state.completed else "nothing",
@@ -115,11 +126,10 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
         f"roll back to a later version, or delete their weights with `filtercrawl withdraw {repository.id} --purge`"
     )
     check_withdrawals(repository, head, published_models(repository, commit), advice)
+    if options.version is None:
+        check_clock(repository, state.tags, options.now)
     before = PublishedBefore(files=repository.files(commit), seed=version)
     verify_loads(repository, commit, before)
-    name = version_names.validate_version(options.version or version_names.next_version(state.tags, options.now))
-    if name in state.tags:
-        raise version_exists(repository.id, name)
     options.progress.message(f"publishing {version} of {repository.id} as {name}")
     operations = CommitOperations(copy={path: (path, commit) for path in sorted(changed)}, delete=deleted)
     new_commit = repository.commit(operations, head, f"{TITLE_PREFIX}{name}", f"The content of {version}.")
@@ -128,3 +138,11 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
     return RollbackResult(
         outcome="published", repository=repository.id, version=name, commit=new_commit, restored=version
     )
+
+
+def _new_name(repository: Repository, state: RepositoryState, options: PublishOptions) -> str:
+    if options.version is None:
+        return next_version(state.tags, options.now)
+    if options.version in state.tags:
+        raise version_exists(repository.id, options.version)
+    return validate_version(options.version)

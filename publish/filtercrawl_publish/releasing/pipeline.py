@@ -23,7 +23,7 @@ from filtercrawl_publish.publishing.repair import repair_head
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
 from filtercrawl_publish.publishing.repository_state import complete_interrupted_publish
 from filtercrawl_publish.publishing.space import choose_space, update_space
-from filtercrawl_publish.publishing.staging import pending_version
+from filtercrawl_publish.publishing.version_choice import check_clock, choose_version
 from filtercrawl_publish.releasing.analyze_version import analyze_version
 from filtercrawl_publish.releasing.loss_guard import check_losses
 from filtercrawl_publish.releasing.markdown import release_summary, write_summary
@@ -35,7 +35,6 @@ from filtercrawl_publish.releasing.restore import manifest_root, restore_version
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.errors import version_exists
 from filtercrawl_publish.repository.open import open_head
-from filtercrawl_publish.repository.version_names import next_version
 
 __all__ = ["run_release"]
 
@@ -53,7 +52,9 @@ def run_release(request: ReleaseRequest) -> ReleaseReport:
         The report; its outcome is `stopped` if the release was cancelled.
 
     Raises:
-        PolicyError: Too much of the last version would be lost, or the dataset is another one.
+        AccessDeniedError: The token may not write to the repository; found before anything is read.
+        PolicyError: Too much of the last version would be lost, the dataset is another one, or a wrong clock would name
+            the version.
         ConflictError: Someone else published meanwhile, or the plan is out of date.
         FiltercrawlError: What the steps raise.
     """
@@ -98,6 +99,8 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
     repository = open_head(request.repository, transport)
     choose_space(repository, settings.publish.space)
     with report.timed("restore"):
+        if not settings.dry_run:
+            repository.check_token()
         options = PublishOptions(now=request.now, dry_run=settings.dry_run, progress=progress)
         state = complete_interrupted_publish(repository, options)
         if request.approved_plan is not None and request.approved_plan.head != state.head:
@@ -106,6 +109,8 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         report.warnings, head = () if repaired is None else (repaired,), state.head
         if request.version in state.tags:
             raise version_exists(repository.id, str(request.version))
+        if request.version is None and not settings.dry_run:
+            check_clock(repository, state.tags, request.now)
         check_overwrite(repository, head, None, replace=request.replace)
         base = restore_version(repository, state, settings, progress)
     report.base_version = base.version if base else None
@@ -168,14 +173,8 @@ def _sync_context(
 
 def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Repository, base: BaseVersion | None) -> None:
     settings, dataset = request.settings, request.settings.dataset
-    pending, tags = pending_version(dataset), repository.tags()
-    # run.json is part of the commit, so the version is chosen before: readers see it only if the commit succeeds.
-    unused = pending if pending and pending not in tags else None
-    report.version = request.version or unused or next_version(tags, request.now)
-    _set_outcome(report, settings, "published")
-    report.write(dataset)
     options = PublishOptions(
-        version=report.version,
+        version=request.version,
         now=request.now,
         replace=request.replace,
         sign_key=settings.publish.sign_key,
@@ -183,6 +182,11 @@ def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Reposit
         space=settings.publish.space,
         progress=request.progress,
     )
+    # run.json is part of the commit, so the version is chosen before: readers see it only if the commit succeeds.
+    report.version = choose_version(dataset, repository.tags(), options)
+    _set_outcome(report, settings, "published")
+    report.write(dataset)
+    options = replace(options, version=report.version)
     try:
         result = publish_version(dataset, repository, options)
     except BaseException:

@@ -169,6 +169,7 @@ def withdraw_from_repository(
     settings: Settings,
     progress: Progress,
     *,
+    version: str | None = None,
     purge: bool,
 ) -> WithdrawResult:
     """Publish a version without these checkpoints; only the tables of the last version are downloaded.
@@ -181,6 +182,7 @@ def withdraw_from_repository(
         reason: Published in `withdrawn`.
         settings: Their `dataset` is ignored; a temporary folder is used.
         progress: Receives a line per step.
+        version: The name of the new version; None for that of the day.
         purge: Also delete the weights from the history, and the versions that contain them.
 
     Raises:
@@ -199,6 +201,7 @@ def withdraw_from_repository(
         store = RepositoryLayerStore(dataset=dataset, repository=repository, commit=base.commit, progress=progress)
         result = withdraw_from_folder(models, reason, settings, store, repository.id)
         options = PublishOptions(
+            version=version,
             sign_key=settings.publish.sign_key,
             space=known_space(repository, settings.publish.space),
             progress=progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -94,6 +95,21 @@ class Repository(Protocol):
         Raises:
             PolicyError: The folder holds something else than versions.
             DatasetError: The folder above it cannot be written.
+        """
+        ...
+
+    def check_token(self) -> None:
+        """Check that the token may write here; one request, and none where no token is needed.
+
+        Raises:
+            AccessDeniedError: It may not.
+        """
+        ...
+
+    def clock_error(self) -> timedelta | None:
+        """Return how far the clock of this machine is ahead of the server's, by its last response.
+
+        None where there is no server, or where it has not said.
         """
         ...
 

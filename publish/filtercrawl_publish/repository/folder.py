@@ -71,6 +71,12 @@ class FolderRepository:
         if not may_write(parent):
             raise DatasetError(f"{self.id}: cannot be written (no permission for {parent}); publish to another folder")
 
+    def check_token(self) -> None:
+        """A folder needs no token; `check_writable` says whether it can be written."""
+
+    def clock_error(self) -> None:
+        return None
+
     def refs(self) -> tuple[str | None, dict[str, str]]:
         return self.head(), self.tags()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -19,8 +20,9 @@ from filtercrawl.transport.responses import map_http_errors, raise_for_status
 from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
-from filtercrawl_publish.repository.hub_commit import add_operation, contains, to_hub_operations, upload_info
+from filtercrawl_publish.repository.hub_commit import add_operation, contains, stored_digests, to_hub_operations
 from filtercrawl_publish.repository.listing_cache import ListingCache
+from filtercrawl_publish.repository.token import check_token
 from filtercrawl_publish.repository.write_retry import http_status, retry_write
 
 if TYPE_CHECKING:
@@ -81,7 +83,13 @@ class HubRepository:
         return hub.api(self._transport)
 
     def check_writable(self) -> None:
-        """Every repository can receive a commit; whether the token allows it is known from the first write."""
+        """Every repository can receive a commit; whether the token allows it, `check_token` asks."""
+
+    def check_token(self) -> None:
+        check_token(self._transport, self._api, self.id, self._repo_type)
+
+    def clock_error(self) -> timedelta | None:
+        return hub.clock_error(self._transport)
 
     def refs(self) -> tuple[str | None, dict[str, str]]:
         try:
@@ -167,7 +175,10 @@ class HubRepository:
         for start in range(0, len(candidates), _LFS_BATCH):
             batch = candidates[start : start + _LFS_BATCH]
             try:
-                digests = retry_write(f"{self.id}: look for earlier uploads", partial(self._stored_digests, batch))
+                digests = retry_write(
+                    f"{self.id}: look for earlier uploads",
+                    partial(stored_digests, self._api, self.id, self._repo_type, batch),
+                )
             except NotFoundError:
                 break
             stored |= {file.path for file in batch if file.sha256 in digests}
@@ -250,20 +261,6 @@ class HubRepository:
         if not self.files(head).keys() <= _INITIAL_FILES:
             raise published_meanwhile(self.id)
         return head
-
-    def _stored_digests(self, files: Collection[File]) -> set[str]:
-        """Return the SHA-256 of those files that the Hub requests no upload of."""
-        from huggingface_hub.lfs import post_lfs_batch_info
-
-        api = self._api
-        objects, _, _ = post_lfs_batch_info(
-            [upload_info(file) for file in files],
-            token=None,
-            repo_type=self._repo_type,
-            repo_id=self.id,
-            endpoint=api.endpoint,
-        )
-        return {str(item["oid"]) for item in objects if not item.get("actions")}
 
     def _download(self, path: str, revision: str, expected: RepositoryFile, folder: Path) -> None:
         target = folder / path

@@ -1,8 +1,8 @@
-"""Commit operations for the Hub's client."""
+"""Commit operations for the Hub's client, and what it has stored before a commit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
     from huggingface_hub.lfs import UploadInfo
 
     CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
@@ -65,3 +65,17 @@ def contains(files: Mapping[str, RepositoryFile], operations: CommitOperations) 
     if any(files[path].sha256 != file.sha256 for path, file in operations.uploaded.items()):
         return False
     return all(files[path].is_file(file) for path, file in operations.add.items())
+
+
+def stored_digests(api: HfApi, repo_id: str, repo_type: str, files: Collection[File]) -> set[str]:
+    """Return the SHA-256 of those files that the Hub requests no upload of."""
+    from huggingface_hub.lfs import post_lfs_batch_info
+
+    objects, _, _ = post_lfs_batch_info(
+        [upload_info(file) for file in files],
+        token=None,
+        repo_type=repo_type,
+        repo_id=repo_id,
+        endpoint=api.endpoint,
+    )
+    return {str(item["oid"]) for item in objects if not item.get("actions")}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.schema.version_order import UNRELEASED, release_order
 
-__all__ = ["current", "latest", "next_version", "sort_versions", "validate_version"]
+__all__ = ["current", "day_of", "latest", "next_version", "sort_versions", "validate_version"]
 
 _VERSION: Final = re.compile(r"v(\d{4})\.(\d{2})\.(\d{2})(?:\.([1-9]\d{0,8}))?")
 _RESERVED: Final = ("main", "HEAD", UNRELEASED)
@@ -50,6 +51,14 @@ def current(head: str | None, tags: Mapping[str, str]) -> str | None:
     """
     at_head = [tag for tag in sorted(tags, key=release_order) if tags[tag] == head]
     return latest(at_head) or (at_head[-1] if at_head else latest(tags))
+
+
+def day_of(version: str) -> date | None:
+    """Return the day that a version is named after; None for another name."""
+    if _VERSION.fullmatch(version):
+        with suppress(ValueError):  # no day of the calendar
+            return date(*_sort_key(version)[:3])
+    return None
 
 
 def sort_versions(tags: Iterable[str]) -> list[str]:

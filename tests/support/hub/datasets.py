@@ -42,6 +42,9 @@ def _api(hub: HubServer, repo: Repo, asked: Asked, rest: str) -> Answer:
         branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": repo.head.sha}
         tags = [{"name": n, "ref": f"refs/tags/{n}", "targetCommit": sha} for n, sha in repo.tags.items()]
         return Answer.json({"branches": [branch], "converts": [], "tags": tags})
+    if what == "auth-check":
+        allowed = tail != "write" or hub.may_write(asked)
+        return Answer.json({}) if allowed else Answer.error(403, "", "Forbidden: you must have write access.")
     revision, _, folder = tail.partition("/")
     commit = repo.at(revision or "main")
     if commit is None:

@@ -46,6 +46,9 @@ class _Handler(Handler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _do  # noqa: N815 - the base class's names
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.hub.ahead.total_seconds())
+
     def _asked(self) -> Asked:
         parts = urlsplit(self.path)
         body = self.body()

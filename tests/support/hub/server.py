@@ -3,6 +3,7 @@
 `with HubServer() as hub:` then `hub.create("org/net", {"model.safetensors": data}, card={"license": "mit"})`,
 `hub.commit("org/net", {"README.md": b"..."}, delete=["old.bin"])`, `hub.move("org/net", "org/new")`,
 `hub.delete("org/net")`, `hub.repos["org/net"].gated = "auto"`, `hub.fail("*/resolve/*", Fault(status=503))`.
+`hub.ahead = timedelta(days=2)` is its clock's, `hub.role = "read"` what a token may do at all.
 `hub.log` says what was asked, `hub.counts()` how often each kind of request came.
 """
 
@@ -43,6 +44,8 @@ class HubServer:
         self.page_size = page_size
         self.token = token
         self.xet = xet
+        self.ahead = timedelta()
+        self.role = "write"
         self.datasets: dict[str, Repo] = {}
         self.spaces: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}
@@ -132,7 +135,7 @@ class HubServer:
         return self.token is not None and asked.headers.get("authorization") == f"Bearer {self.token}"
 
     def may_write(self, asked: Asked) -> bool:
-        return self.token is None or self.trusts(asked)
+        return self.role != "read" and (self.token is None or self.trusts(asked))
 
     def close(self) -> None:
         for server in self._servers:

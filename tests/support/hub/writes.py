@@ -27,7 +27,9 @@ SPACE_FILES = {
 def answer(hub: HubServer, asked: Asked) -> Answer | None:
     """Return the answer to a request that writes, None for any other."""
     if asked.path == "/api/whoami-v2":
-        return Answer.json({"name": "org", "type": "user", "auth": {"accessToken": {"role": "write"}}})
+        if hub.token is not None and not hub.trusts(asked):
+            return Answer.error(401, "", "Invalid username or password.")
+        return Answer.json({"name": "org", "type": "user", "auth": {"accessToken": {"role": hub.role}}})
     if asked.path == "/api/validate-yaml":
         return _validate(json.loads(asked.body)["content"])
     if match := re.fullmatch(r"/api/(datasets|spaces)/([^/]+/[^/]+)/(preupload|commit|tag)/(.+)", asked.path):

@@ -1,0 +1,104 @@
+"""What a release refuses before it reads anything: a wrong clock, a token that may not write, a large loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from filtercrawl.api.errors import AccessDeniedError, PolicyError, UsageError
+from filtercrawl.cli.app import build
+from support.hub.server import Fault, HubServer
+from support.nightly import FIRST, REPO, Job
+
+pytestmark = pytest.mark.usefixtures("forked_children")
+
+
+@pytest.fixture
+def real_clock(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own clock; a stated date is none."""
+    job.set_day = lambda night: monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    del job.hub.datasets[REPO]
+
+
+@pytest.fixture
+def cli(job: Job) -> Callable[..., Result]:
+    return lambda *arguments: CliRunner().invoke(build(job.plugins), arguments)
+
+
+@pytest.mark.usefixtures("real_clock")
+@pytest.mark.parametrize("days", [-2, 2])
+def test_a_wrong_clock_names_no_version(job: Job, days: int) -> None:
+    job.hub.ahead = timedelta(days=days)
+    with pytest.raises(PolicyError, match=r"clock of this machine says .* UTC, the server says .*--version"):
+        job()
+    assert (job.asked_of_zoo(), job.versions()) == (set(), [])
+    assert job("--dry-run") == 0
+
+
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("real_clock")
+def test_a_clock_that_is_wrong_by_hours_and_a_name_by_hand_are_fine(job: Job, net: Callable[..., None]) -> None:
+    job.hub.ahead = timedelta(hours=-20)
+    assert job() == 0
+    job.hub.ahead = timedelta(days=-20)
+    net("new", 10)
+    assert job("--version", "by-hand") == 0
+    assert "by-hand" in job.versions()
+
+
+def test_after_a_night_with_the_clock_ahead_there_is_a_way_back(
+    job: Job, net: Callable[..., None], cli: Callable[..., Result]
+) -> None:
+    wrong = "v2029.05.17"
+    tags = job.hub.datasets[REPO].tags
+    tags[wrong] = tags.pop(FIRST)
+    net("new", 10)
+    with pytest.raises(
+        PolicyError, match=rf"{wrong}, has a later date.*`filtercrawl rollback .*delete the tag"
+    ) as told:
+        job()
+    assert job.asked_of_zoo() == set()
+    withdraw = ("withdraw", REPO, "hub/org/a/model.safetensors", "--reason", "asked")
+    assert isinstance(cli(*withdraw).exception, PolicyError)
+    assert cli(*withdraw, "--version", "by-hand").exit_code == 0
+    command = str(told.value).split("`filtercrawl ")[1].split("`")[0].split()
+    assert command[:3] == ["rollback", REPO, wrong]
+    command[2] = "by-hand"  # the latest by now
+    done = cli(*command)
+    assert done.exit_code == 0, done.output
+    assert tags[command[-1]] == tags["by-hand"] == job.hub.datasets[REPO].head.sha
+    assert isinstance(cli(*command).exception, UsageError)
+    del tags[wrong], tags["by-hand"]
+    assert job() == 0
+    assert job.versions() == [command[-1], job.record["version"]]
+    assert job.record["version"].startswith("v2026.")
+    assert job.record["base"] == command[-1]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_token_that_may_not_write_is_found_before_any_work(job: Job, empty: bool) -> None:
+    if empty:
+        del job.hub.datasets[REPO]
+    job.hub.role = "read"
+    with pytest.raises(AccessDeniedError, match=r"HF_TOKEN"):
+        job()
+    assert (job.asked_of_zoo(), len(job.hub.log)) == (set(), 2 if empty else 1)
+    assert not (job.folder / "data").exists()
+    assert job("--dry-run") == 0
+
+
+def test_no_token_at_all_is_found_before_any_work(job: Job) -> None:
+    del job.hub.datasets[REPO]
+    job.hub.token = "hf_secret"
+    with pytest.raises(AccessDeniedError, match="no token, or the Hub does not know it"):
+        job()
+    assert job.asked_of_zoo() == set()
+
+
+def test_a_hub_that_does_not_tell_of_tokens_is_written_to(job: Job, hub: HubServer) -> None:
+    hub.fail("*/auth-check/write", Fault(status=404))
+    hub.fail("/api/whoami-v2", Fault(status=404))
+    assert job() == 0
