@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
+import yaml
 
 from filtercrawl.api.errors import DatasetError, NetworkError
 from filtercrawl.dataset.card import card
@@ -19,7 +20,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl_publish.publishing.commit_check import COUNTS, CommitSnapshot, check_files
-from filtercrawl_publish.publishing.load_sample import ConfigFiles, LoadSample
+from filtercrawl_publish.publishing.load_sample import ConfigFiles, LoadSample, restrict_header
 from filtercrawl_publish.publishing.staging import StagedVersion
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import file_info
@@ -91,7 +92,7 @@ def verify_staged(staged: StagedVersion, before: PublishedBefore) -> None:
     with temporary_folder() as temporary:
         folder = temporary / "dataset"
         _link(staged.folder, folder, configs)
-        _link_file(staged.folder, folder, card.PATH)
+        _write_card(folder, (staged.folder / card.PATH).read_bytes(), configs)
         _load(where, LoadCheckJob(folder=str(folder), configs=configs, counts=staged.counts), temporary)
 
 
@@ -129,7 +130,7 @@ def verify_loads(repository: Repository, commit: str, before: PublishedBefore | 
         else:
             repository.fetch(_paths(configs), commit, folder)
         folder.mkdir(exist_ok=True)
-        (folder / card.PATH).write_bytes(snapshot.card)
+        _write_card(folder, snapshot.card, configs)
         job = LoadCheckJob(
             folder=str(folder),
             configs=configs,
@@ -149,12 +150,18 @@ def _link(source: Path, folder: Path, configs: Iterable[ConfigFiles]) -> None:
     for path, file in files.items():
         if file_info(source, path) != file:
             raise DatasetError(f"{source}: {path} differs from its listed size or SHA-256")
-        _link_file(source, folder, path)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).symlink_to((source / path).absolute())
 
 
-def _link_file(source: Path, folder: Path, path: str) -> None:
-    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    (folder / path).symlink_to((source / path).absolute())
+def _write_card(folder: Path, content: bytes, configs: Iterable[ConfigFiles]) -> None:
+    """Write the card; files that it lists one by one and that were not chosen are left out."""
+    found = card.Card.parse(content.decode())
+    chosen = {(config.name, config.split): {file.path for file in config.files} for config in configs}
+    header = restrict_header(found.header, chosen)
+    if header != found.header:
+        content = f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n{found.body}".encode()
+    (folder / card.PATH).write_bytes(content)
 
 
 def _check_counts(staged: StagedVersion) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.parquet import File
 
-__all__ = ["ConfigFiles", "LoadSample"]
+__all__ = ["ConfigFiles", "LoadSample", "restrict_header"]
 
 # Of one config at most so many bytes are loaded, if its smallest file has not more.
 _MAX_BYTES: Final = 256 * 10**6
@@ -67,13 +67,17 @@ class LoadSample:
             where: What to call the version in messages.
 
         Raises:
-            DatasetError: A config has no file in the version.
+            DatasetError: A config has no file in the version, or lists one that the version lacks.
         """
         files, found = _SortedFiles(listed), list[tuple[str, str, list[File]]]()
         for config in header.get("configs") or ():
             name = config["config_name"]
             for data in config["data_files"]:
-                matching = list(files.matching([data["path"]] if isinstance(data["path"], str) else data["path"]))
+                patterns = _patterns(data)
+                missing = [path for path in patterns if not (_WILDCARD.search(path) or path in files)]
+                if missing:
+                    raise DatasetError(f"{where}: the config {name} names {missing[0]}, which is missing")
+                matching = list(files.matching(patterns))
                 if not matching:
                     raise DatasetError(f"{where}: the config {name} has no file")
                 found.append((name, data["split"], matching))
@@ -110,6 +114,32 @@ class LoadSample:
         return hashlib.blake2b(f"{self.seed} {file.sha256}".encode(), digest_size=16).digest()
 
 
+def restrict_header(header: Mapping[str, Any], chosen: Mapping[tuple[str, str], Set[str]]) -> dict[str, Any]:
+    """Return the header of a card without paths that it lists one by one and that were not chosen.
+
+    `datasets` loads nothing of a config if one of these is missing; patterns find what is there.
+
+    Args:
+        header: The header of the card.
+        chosen: Paths by config and split.
+    """
+    configs = []
+    for config in header.get("configs") or ():
+        splits = []
+        for data in config["data_files"]:
+            paths = chosen.get((config["config_name"], data["split"]), frozenset[str]())
+            if left := [path for path in _patterns(data) if _WILDCARD.search(path) or path in paths]:
+                splits.append({**data, "path": left})
+        if splits:
+            configs.append({**config, "data_files": splits})
+    return {**header, "configs": configs}
+
+
+def _patterns(data: Mapping[str, Any]) -> list[str]:
+    """Return the paths and patterns of a split of a config."""
+    return [data["path"]] if isinstance(data["path"], str) else list(data["path"])
+
+
 def _within(files: Iterable[File], paths: Set[str]) -> tuple[File, ...]:
     return tuple(file for file in files if file.path in paths)
 
@@ -120,6 +150,9 @@ class _SortedFiles:
     def __init__(self, files: Iterable[File]) -> None:
         self._files = {file.path: file for file in files}
         self._paths = sorted(self._files)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._files
 
     def matching(self, patterns: Iterable[str]) -> Iterator[File]:
         for pattern in patterns:

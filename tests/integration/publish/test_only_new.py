@@ -48,6 +48,19 @@ def asked(hub: HubServer, pattern: str) -> set[str]:
     return {entry.path for entry in hub.log if fnmatchcase(entry.path, pattern)}
 
 
+def test_a_config_that_lists_its_files_is_loaded_with_some_of_them(
+    publish: Callable[[str], PublishResult], hub: HubServer, zoo: Path
+) -> None:
+    """The weights that everybody may redistribute are among the others, so that the card lists their files."""
+    for path in sorted(zoo.glob("*.safetensors"))[12:]:
+        path.unlink()
+    (zoo / "metadata.csv").write_text("file_name,license\n*.safetensors,mit\n")
+    publish("v1")
+    put(zoo / "more.safetensors", state(100))
+    assert publish("v2").outcome == "published"
+    assert b"config_name: redistributable" in hub.datasets[REPO].head.files["README.md"]
+
+
 @pytest.mark.exhaustive
 def test_one_more_network(publish: Callable[[str], PublishResult], hub: HubServer, zoo: Path) -> None:
     publish("v1")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.parquet import File
-from filtercrawl_publish.publishing.load_sample import LoadSample
+from filtercrawl_publish.publishing.load_sample import LoadSample, restrict_header
 
 HEADER: dict[str, Any] = {
     "configs": [
@@ -21,6 +21,9 @@ HEADER: dict[str, Any] = {
         {"config_name": "free", "data_files": [{"split": "train", "path": ["data/layers/a/00/x0.parquet"]}]},
     ]
 }
+
+
+B: dict[str, Any] = {"split": "train", "path": ["data/layers/b/*/*.parquet"]}
 
 
 def file(path: str, size: int = 10) -> File:
@@ -81,6 +84,22 @@ def test_a_config_without_a_file_and_one_without_a_local_copy() -> None:
     files = [*TABLES, *layers("a", 3), *layers("b", 3)]
     sample = LoadSample(files=tuple(f for f in files if "/b/" not in f.path), known=None)
     assert [config.name for config in sample.configs(HEADER, files, "here")] == ["index", "layers", "free"]
+
+
+def test_a_listed_file_that_the_version_lacks() -> None:
+    with pytest.raises(
+        DatasetError, match=r"here: the config free names data/layers/a/00/x0\.parquet, which is missing"
+    ):
+        chosen([*TABLES, *layers("a", 3)[1:], *layers("b", 3)], None)
+
+
+def test_a_header_without_listed_files_that_were_not_chosen() -> None:
+    assert restrict_header(HEADER, {("free", "train"): {"data/layers/a/00/x0.parquet"}}) == {
+        "configs": [*HEADER["configs"][:2], {**HEADER["configs"][2], "data_files": [B]}, HEADER["configs"][3]]
+    }
+    assert [config["config_name"] for config in restrict_header(HEADER, {})["configs"]] == [
+        *("index", "layers", "layers-b"),
+    ]
 
 
 def test_large_files_are_left_out_where_there_are_others() -> None:
