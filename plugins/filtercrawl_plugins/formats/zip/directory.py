@@ -63,7 +63,7 @@ def read_directory(file: RandomAccessFile) -> Directory:
         try:
             parsed = _parse(file)
         except (FormatError, UnsafeFileError, UnsupportedError) as error:
-            parsed = error
+            parsed = type(error)(*error.args)  # its frames would keep the file, and what was read of it, forever
         _PARSED[file] = parsed
     if isinstance(parsed, CheckpointError):
         raise type(parsed)(*parsed.args)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import struct
+import weakref
 import zipfile
 
 import pytest
@@ -28,6 +30,18 @@ def write(compression: int = zipfile.ZIP_STORED, comment: bytes = b"") -> bytes:
 def parse(data: bytes) -> ZipArchive:
     file = MemoryFile(data, "x.zip")
     return ZipArchive(file, Budget(file))
+
+
+def test_a_damaged_archive_is_not_kept() -> None:
+    data = write().replace(b"PK\1\2", b"PK\0\2")
+    file = MemoryFile(data, "x.zip")
+    for _ in range(2):
+        with pytest.raises(FormatError, match="is damaged"):
+            directory.read_directory(file)
+    gone = weakref.ref(file)
+    del file
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
