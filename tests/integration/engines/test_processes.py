@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import struct
 import threading
 import time
@@ -17,9 +18,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
 from filtercrawl.api.errors import Cancelled, DatasetError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.discovery.file_questions import is_readable
 from filtercrawl.pipeline.engines.processes.driver import ProcessDriver
+from filtercrawl.pipeline.engines.processes.make import worker_processes
 from filtercrawl.pipeline.report import SyncReport
 from support.engines import RunOn, files
 from support.http_server import FileServer
@@ -143,6 +149,24 @@ def test_a_lost_checkpoint_is_read_once_more_alone_and_the_dataset_is_that_of_th
     shutil.rmtree(dataset)
     assert facts(in_processes) == facts(run_on("threads"))
     assert found == files(dataset)
+
+
+@pytest.mark.parametrize("victim", ["worker", "server"])
+def test_a_worker_that_ends_while_it_waits_for_questions_costs_no_answer(
+    victim: str, poisoned_plugins: Plugins, dataset: Path, zoo: Path
+) -> None:
+    write_networks(zoo, 1)
+    file = RemoteFile(url=(zoo / "net0.safetensors").as_uri(), path="net0.safetensors")
+    subjects = [Checkpoint(name="net0.safetensors", files=(file,))] * 2
+    settings = Settings(dataset=dataset, device="cpu")
+    with worker_processes(settings, poisoned_plugins, CancellationToken()) as workers:
+        assert workers is not None
+        readers = workers.readers()
+        assert list(readers.ask(is_readable, subjects, lambda _: False)) == [True, True]
+        (server,) = children()
+        (worker,) = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        os.kill(int(worker if victim == "worker" else server), signal.SIGKILL)
+        assert list(readers.ask(is_readable, subjects, lambda _: False)) == [True, True]
 
 
 @pytest.mark.exhaustive

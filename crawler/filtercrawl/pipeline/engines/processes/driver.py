@@ -16,7 +16,14 @@ from filtercrawl.config.fields import show_duration
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.structure_limit import SECONDS_PER_MEGABYTE
 from filtercrawl.pipeline.engines.engine import on_this_machine
-from filtercrawl.pipeline.engines.processes.limits import MAX_RETRIES, NO_MEMORY, NO_PROCESS, AttemptLimits, n_workers
+from filtercrawl.pipeline.engines.processes.limits import (
+    MAX_FALSE_STARTS,
+    MAX_RETRIES,
+    NO_MEMORY,
+    NO_PROCESS,
+    AttemptLimits,
+    n_workers,
+)
 from filtercrawl.pipeline.engines.processes.messages import (
     Admit,
     Admitted,
@@ -38,8 +45,6 @@ from filtercrawl.pipeline.records import OUT_OF_MEMORY
 _WINDOW_PER_WORKER: Final = 4
 # Seconds that cancelled workers have to end their step.
 _END_SECONDS: Final = 6.0
-# Workers in a row that ended before they could begin, after which the run is given up.
-_MAX_FALSE_STARTS: Final = 10
 _KILLED: Final = "its process was killed, as by a system that is short of memory; fewer --jobs take less"
 
 
@@ -238,7 +243,7 @@ class ProcessDriver(Driver[ProcessAttempt]):
         if attempt.node is not None:
             return loss
         self._false_starts += 1
-        if self._false_starts > _MAX_FALSE_STARTS:
+        if self._false_starts > MAX_FALSE_STARTS:
             raise EngineError(f"worker processes end before they begin: {loss.reason}; --engine threads does without")
         return replace(loss, counts=False)
 

@@ -20,6 +20,8 @@ NO_MEMORY: Final = 77
 NO_PROCESS: Final = 78
 # Attempts after the first.
 MAX_RETRIES: Final = 1
+# Workers in a row that ended before they could begin, after which the run is given up.
+MAX_FALSE_STARTS: Final = 10
 _GIB: Final = 1024**3
 # Of the memory of the machine, what all workers may use together.
 _SHARE: Final = 0.75

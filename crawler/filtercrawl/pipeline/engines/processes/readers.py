@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.errors import EngineError
 from filtercrawl.api.reader import Reader
+from filtercrawl.pipeline.engines.processes.limits import MAX_FALSE_STARTS
 from filtercrawl.pipeline.engines.processes.messages import Ask, ProcessLimits, Replied
 from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, WorkerProcess
 from filtercrawl.pipeline.engines.workers.log_records import replay
@@ -29,7 +31,8 @@ QUESTION_SECONDS: Final = 60.0
 class ReadersInWorker:
     """Readers that answer in a worker process; implements `filtercrawl.pipeline.discovery.file_questions.FileReaders`.
 
-    A file over which they crash, hang or take too much has no answer, and another worker goes on after it.
+    A file over which they crash, hang or take too much has no answer, and another worker goes on after it. A worker
+    that ends before it begins, as if it is killed while it waits, says nothing about a file.
 
     Args:
         server: Forks workers.
@@ -55,29 +58,30 @@ class ReadersInWorker:
             Cancelled: The run is to end.
             EngineError: No worker can be started.
         """
-        rest = tuple(subjects)
+        rest, false_starts = tuple(subjects), 0
         while rest:
             worker, self._idle = self._idle or self._server.fork(), None
-            n = 0
-            for reply in self._replies(worker, Ask(question=question, subjects=rest, limits=self._limits)):
-                n += 1
-                if n == len(rest):
-                    self._idle = worker
-                yield unanswered(rest[n - 1]) if reply.failed else reply.value
-            if n < len(rest):
-                self._server.kill(worker)
+            began, n = False, 0
+            for message in self._messages(worker, Ask(question=question, subjects=rest, limits=self._limits)):
+                began = True
+                if isinstance(message, Replied):
+                    n += 1
+                    if n == len(rest):
+                        self._idle = worker
+                    yield unanswered(rest[n - 1]) if message.failed else message.value
+            if n == len(rest):
+                return
+            self._server.kill(worker)
+            rest = rest[n:]
+            if began:
                 logger.debug("the readers have no answer about a file; another process goes on after it")
-                yield unanswered(rest[n])
-            rest = rest[n + 1 :]
+                yield unanswered(rest[0])
+                rest, false_starts = rest[1:], 0
+            elif (false_starts := false_starts + 1) > MAX_FALSE_STARTS:
+                raise EngineError("worker processes end before they begin; --engine threads does without")
 
-    def close(self) -> None:
-        """End the worker."""
-        if self._idle is not None:
-            self._server.kill(self._idle)
-            self._idle = None
-
-    def _replies(self, worker: WorkerProcess, order: Ask) -> Iterator[Replied]:
-        """Yield the replies of a worker, until all are there or it is lost."""
+    def _messages(self, worker: WorkerProcess, order: Ask) -> Iterator[Started | Replied]:
+        """Yield what a worker says of an order, until all replies are there or it is lost."""
         try:
             worker.connection.send(order)
             left = len(order.subjects)
@@ -85,13 +89,14 @@ class ReadersInWorker:
                 message = self._next(worker)
                 if message is None:
                     return
+                if isinstance(message, Update):
+                    replay(message.logs)
+                    continue
                 if isinstance(message, Replied):
                     replay(message.update.logs)
                     left -= 1
-                    yield message
-                elif isinstance(message, Update):
-                    replay(message.logs)
-        except (EOFError, OSError):  # it has crashed
+                yield message
+        except (EOFError, OSError):  # it has ended
             return
 
     def _next(self, worker: WorkerProcess) -> Any:
