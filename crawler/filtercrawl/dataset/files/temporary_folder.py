@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 _PREFIX: Final = "filtercrawl-"
 _LOCK: Final = "lock"
+_FILES: Final = "files"
 # A younger folder may belong to a process that is about to lock it.
 _MIN_AGE_SECONDS: Final = 60.0
 
@@ -28,7 +29,7 @@ def temporary_folder() -> Iterator[Path]:
     """
     _remove_abandoned(Path(gettempdir()))
     with TemporaryDirectory(prefix=_PREFIX) as name, FileLock(Path(name, _LOCK)):
-        folder = Path(name, "files")
+        folder = Path(name, _FILES)
         folder.mkdir()
         yield folder
 
@@ -36,8 +37,12 @@ def temporary_folder() -> Iterator[Path]:
 def _remove_abandoned(parent: Path) -> None:
     for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
         with suppress(OSError, Timeout):  # of another user, in use, or just deleted
-            status = lock.lstat()
-            is_ours = status.st_uid == os.getuid() and not lock.parent.is_symlink()
-            if is_ours and time.time() - status.st_mtime > _MIN_AGE_SECONDS:
+            if _was_made_here(lock.parent) and time.time() - lock.lstat().st_mtime > _MIN_AGE_SECONDS:
                 with FileLock(lock, timeout=0):
                     shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def _was_made_here(folder: Path) -> bool:
+    """Tell whether a folder is one of this module and of this user, and not of a similar name only."""
+    is_ours = not folder.is_symlink() and folder.lstat().st_uid == os.getuid()
+    return is_ours and {path.name for path in folder.iterdir()} <= {_LOCK, _FILES}

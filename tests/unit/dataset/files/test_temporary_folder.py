@@ -58,11 +58,14 @@ def test_what_a_killed_process_left_goes_with_the_next_folder_and_what_is_in_use
 
 
 def test_young_folders_and_those_of_others_stay(parent: Path) -> None:
-    for name in ("filtercrawl-young", "other-old"):
+    for name in ("filtercrawl-young", "filtercrawl-mine", "other-old"):
         (parent / name).mkdir()
         (parent / name / "lock").touch()
-    os.utime(parent / "other-old" / "lock", (0, 0))
+    (parent / "filtercrawl-mine" / "notes.txt").touch()
+    for name in ("filtercrawl-mine", "other-old"):
+        os.utime(parent / name / "lock", (0, 0))
     (parent / "filtercrawl-unlocked").mkdir()
     with temporary_folder():
         pass
-    assert {path.name for path in parent.iterdir()} == {"filtercrawl-young", "other-old", "filtercrawl-unlocked"}
+    left = {"filtercrawl-young", "filtercrawl-mine", "other-old", "filtercrawl-unlocked"}
+    assert {path.name for path in parent.iterdir()} == left
