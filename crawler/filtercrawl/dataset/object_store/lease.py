@@ -54,12 +54,11 @@ class Lease:
         self._store, self._owner, self._on_lost, self._seconds = store, owner, on_lost, seconds
         self._leases = NumberedObjects(store, _FOLDER)
         number, before = self._before()
-        if before and not before.get("ended") and before.get("owner") != owner:
-            expires = float(before.get("expires", 0))
-            if expires > time.time():
-                until = datetime.fromtimestamp(expires, UTC).strftime("%H:%M:%S")
-                who = f"{before.get('holder')} is at work"
-                raise self._conflict(f"{who}; if it has died, run this again after {until} UTC")
+        is_held = before and not before.get("ended") and before.get("owner") != owner
+        if is_held and before["expires"] > time.time():
+            until = datetime.fromtimestamp(before["expires"], UTC).strftime("%H:%M:%S")
+            who = f"{before.get('holder')} is at work"
+            raise self._conflict(f"{who}; if it has died, run this again after {until} UTC")
         self.clean = not before or bool(before.get("clean"))
         self._number = number + 1
         self._path = self._leases.path(self._number)
@@ -136,10 +135,11 @@ class Lease:
         if not number:
             return 0, {}
         try:
-            stated = json.loads(content)
-        except ValueError:
-            stated = None
-        return number, stated if isinstance(stated, dict) and stated else {"clean": False, "ended": True}
+            stated: dict[str, Any] = json.loads(content)
+            datetime.fromtimestamp(stated["expires"], UTC)
+        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
+            return number, {"ended": True, "clean": False}  # it is no lease
+        return number, stated
 
     def _is_last(self) -> bool:
         return self._leases.last() <= self._number

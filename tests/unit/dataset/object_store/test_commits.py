@@ -157,7 +157,8 @@ def test_the_machine_of_a_killed_run_need_not_wait(store: ObjectStore) -> None:
 
 
 def test_a_lease_that_is_no_lease_is_one_of_a_killed_run(store: ObjectStore) -> None:
-    for content in (b"", b"[]", b"{", b"null"):
+    damaged = (b"[" * 100_000, b'{"expires": "soon"}', b'{"expires": null, "owner": "two"}', b'{"expires": 1e400}')
+    for content in (b"", b"[]", b"{", b"null", b"{}", *damaged):
         store.write(".filtercrawl/leases/00000001.json", content)
         lease = hold(store, "one")
         assert not lease.clean
