@@ -20,7 +20,7 @@ class Engine(Protocol):
         Items are taken as they are needed, a few ahead of the value that is yielded next.
 
         Raises:
-            EngineError: What computes can not be reached, or ends again and again without a result.
+            EngineError: What computes cannot be reached, or ends again and again without a result.
             Cancelled: The run is to end.
         """
         ...

@@ -18,7 +18,7 @@ class Outcome:
     Attributes:
         value: The function's value.
         error: What it raised; None if it did not.
-        unknown: Whether the other process can not load the function or the item, such as one of `__main__`.
+        unknown: Whether the other process cannot load the function or the item, such as one of `__main__`.
     """
 
     value: Any = None
@@ -27,7 +27,7 @@ class Outcome:
 
 
 def pack_call(function: Callable[[Any], Any], item: Any) -> bytes | None:
-    """Return a call as bytes; None where the function or the item can not be pickled, such as a lambda."""
+    """Return a call as bytes; None where the function or the item cannot be pickled, such as a lambda."""
     try:
         return pickle.dumps((function, item), pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError):

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotDone
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from typing import BinaryIO, Final, TypeVar, cast
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import EngineError
@@ -50,7 +51,9 @@ class ProcessEngine:
         self._jobs = jobs
         self._here_seconds = WORTH_SECONDS if worth_seconds is None else worth_seconds
         self._of_thread = threading.local()
+        self._starting = threading.Lock()
         self._started: list[subprocess.Popen[bytes]] = []
+        self._closed = False
         self._threads: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -65,7 +68,9 @@ class ProcessEngine:
             self._here_seconds -= time.monotonic() - started
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes; what they compute is lost."""
+        with self._starting:
+            self._closed = True
         for process in self._started:
             process.kill()
         if self._threads is not None:
@@ -107,18 +112,26 @@ class ProcessEngine:
         if call is None:
             return Outcome(unknown=True)
         for _ in range(_ATTEMPTS):
-            process: subprocess.Popen[bytes] | None = getattr(self._of_thread, "process", None)
+            process = self._process()
             if process is None:
-                process = self._of_thread.process = _start()
-                self._started.append(process)
+                break
             answer = _ask(process, call)
             if answer is not None:
                 return unpack_outcome(answer)
             self._of_thread.process = None
             _wait(process)
-            if self._cancellation.cancelled:
-                break
         return Outcome(error=EngineError(f"a process that computed was killed or crashed, {_ATTEMPTS} times in a row"))
+
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        """Return the process of this thread, started if it has none; None once the engine is closed."""
+        with self._starting:
+            if self._closed:
+                return None
+            process: subprocess.Popen[bytes] | None = getattr(self._of_thread, "process", None)
+            if process is None:
+                process = self._of_thread.process = _start()
+                self._started.append(process)
+            return process
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -140,7 +153,7 @@ def _ask(process: subprocess.Popen[bytes], call: bytes) -> bytes | None:
     return read_message(cast("BinaryIO", process.stdout))
 
 
-def _wait(process: subprocess.Popen[bytes]) -> Any:
+def _wait(process: subprocess.Popen[bytes]) -> None:
     """Close the pipes of a process that has ended or was killed, and wait for it."""
-    with process:
+    with suppress(BrokenPipeError), process:  # a call that it never read is still in the buffer
         process.kill()

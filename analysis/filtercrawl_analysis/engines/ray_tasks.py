@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 # Distributions that decide about the digits of results and the bytes of figures.
 _DISTRIBUTIONS: Final = ("filtercrawl", "matplotlib", "numpy", "pillow", "pyarrow", "scipy", "torch")
-# Items on their way for each CPU, and at least.
+# Items on their way for each CPU: the next one is there when one is done.
 _AHEAD: Final = 2
 # How often Ray computes an item again whose process or machine is lost.
 _RETRIES: Final = 3

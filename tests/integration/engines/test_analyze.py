@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -76,6 +78,14 @@ def test_an_item_whose_process_is_killed_is_computed_again(engine: ProcessEngine
     assert list(engine.map(die_once, markers)) == ["0", "1", "2", "3"]
 
 
+def test_a_process_that_was_killed_between_items_is_replaced(engine: ProcessEngine) -> None:
+    before = {process for _, process in engine.map(process_of, range(1, 8))}
+    for process in before:
+        os.kill(process, signal.SIGKILL)
+    time.sleep(0.2)
+    assert {process for _, process in engine.map(process_of, range(1, 8))}.isdisjoint(before)
+
+
 def test_an_item_that_kills_every_process_ends_the_run(engine: ProcessEngine) -> None:
     with pytest.raises(EngineError, match="3 times in a row"):
         list(engine.map(die, [1]))
@@ -89,6 +99,14 @@ def test_cancelling_ends_the_wait_and_closing_ends_the_processes(
     with pytest.raises(Cancelled):
         list(engine.map(print_and_sleep, [600.0]))
     engine.close()
+
+
+def test_closing_waits_for_no_item(engine: ProcessEngine) -> None:
+    found = engine.map(print_and_sleep, [0.1, 30.0, 30.0])
+    next(found)
+    before = time.monotonic()
+    engine.close()
+    assert time.monotonic() - before < 5
 
 
 @pytest.fixture(scope="module")
