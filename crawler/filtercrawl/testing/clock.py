@@ -13,7 +13,14 @@ from unittest.mock import patch
 _LATER: Final = 400 * 86_400.0
 
 
-class _LaterDateTime(datetime.datetime):
+class _StandsForBase(type):
+    """A class whose instances are, to `isinstance`, all those of its base: a plugin may ask for the type of a value."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls.__mro__[1])
+
+
+class _LaterDateTime(datetime.datetime, metaclass=_StandsForBase):
     @classmethod
     def now(cls, tz: Any = None) -> Any:
         return datetime.datetime.now(tz) + datetime.timedelta(seconds=_LATER)
@@ -27,7 +34,7 @@ class _LaterDateTime(datetime.datetime):
         return cls.now(datetime.UTC).replace(tzinfo=None)
 
 
-class _LaterDate(datetime.date):
+class _LaterDate(datetime.date, metaclass=_StandsForBase):
     @classmethod
     def today(cls) -> Any:
         return datetime.date.today() + datetime.timedelta(seconds=_LATER)

@@ -96,6 +96,9 @@ def reads(
         if not isinstance(sample, ReaderSample):
             yield _wrong(reader, f"sample {number} is {type(sample).__name__}", _SAMPLE)
             continue
+        if not sample.files:
+            yield _wrong(reader, f"sample {number} has no files", _SAMPLE)
+            continue
         files = SampleFiles(sample.files, reader)
         if _is_of_another(reader, sample, own):
             continue
@@ -145,7 +148,7 @@ def reads_little(reader: Reader, samples: Sequence[Any]) -> Iterator[Violation]:
     """It reads headers, and no numbers before they are asked for."""
     largest = 0
     for number, sample in enumerate(samples):
-        if not isinstance(sample, ReaderSample):
+        if not isinstance(sample, ReaderSample) or not sample.files:
             continue
         files = SampleFiles(sample.files, reader)
         if not reader.can_read(files.main):

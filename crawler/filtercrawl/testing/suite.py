@@ -176,8 +176,7 @@ def _hooks(mine: Plugins, module: str) -> Iterator[Finding]:
 
 
 def _readers(mine: Plugins, plugins: Plugins, module: str, recorder: _CheckRecorder, *, listing_only: bool) -> None:
-    function = _plugin_function(module, "samples")
-    samples = None if function is None else list(function())
+    samples = _samples(module, recorder)
     for reader in mine.readers:
         recorder.record("reader-claims", reader_checks.claims(reader))
         if samples is not None and reader_checks.has_sample(reader, samples, mine.readers):
@@ -189,6 +188,20 @@ def _readers(mine: Plugins, plugins: Plugins, module: str, recorder: _CheckRecor
             )
             reason = f"needs files of the format: {lacking}"
             recorder.left_out |= {"reader-tensors": reason, "reader-bytes": reason}
+
+
+def _samples(module: str, recorder: _CheckRecorder) -> list[Any] | None:
+    """Return what the plugin's `samples()` yields, up to an error, which is a finding; None where there is none."""
+    function = _plugin_function(module, "samples")
+    if function is None:
+        return None
+    samples: list[Any] = []
+    try:
+        samples.extend(function())
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        what = f"`samples()` ends with {describe_error(error)}"
+        recorder.findings.append(Finding(check="reader-tensors", what=what, what_to_do="find the cause and fix it"))
+    return samples
 
 
 def _plugin_function(module: str, name: str) -> Callable[..., Any] | None:

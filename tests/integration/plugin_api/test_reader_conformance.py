@@ -53,6 +53,13 @@ CLAIM, CUT = "return file.size >= 4 and file.read(0, 4)", "if files.main.size < 
         ("reader-tensors", "location=location)", "location=None)", "neither a location nor a reason"),
         ("reader-tensors", "location=location)", "location=location, reason='odd')", "the reason 'odd'"),
         ("reader-tensors", "yield StoredTensor", "yield dict", "`tensors` yields dict"),
+        (
+            "reader-tensors",
+            "    values = np",
+            "    yield 1 / 0\n    values = np",
+            "`samples()` ends with ZeroDivisionError",
+        ),
+        ("reader-tensors", '{"net.raw": b"RAW!" + values.tobytes()}', "{}", "sample 0 has no files"),
     ],
 )
 def test_a_reader_that_breaks_a_promise_is_found(
