@@ -24,9 +24,10 @@ from filtercrawl_analysis.report.section_view import PageFigure
 Step = Callable[[int, int, str], None]
 
 _FOLDER: Final = f"{HIDDEN}/results/figures"
-_PACKAGE: Final = "filtercrawl_analysis"
+# Packages whose code draws, or is called by what draws; of the first all figures are that are kept.
+_PACKAGES: Final = ("filtercrawl_analysis", "filtercrawl")
 # Libraries on whose versions the bytes of figures depend.
-_LIBRARIES: Final = ("matplotlib", "numpy", "pillow", "scipy")
+_LIBRARIES: Final = ("cycler", "matplotlib", "numpy", "pillow", "pyarrow", "scipy")
 
 
 class KeptFigures:
@@ -53,16 +54,17 @@ class KeptFigures:
     def draw(self, figures: Sequence[Figure]) -> Iterator[DrawnFigure | FigureProblem]:
         """Yield each figure, drawn now or earlier."""
         paths = [self._path(figure) for figure in figures]
-        kept = [path is not None and path.exists() for path in paths]
-        new = [figure for figure, is_kept in zip(figures, kept, strict=True) if not is_kept]
-        drawn = self._map_items(draw_figure, new)
-        for done, (figure, path, is_kept) in enumerate(zip(figures, paths, kept, strict=True)):
+        kept = [None if path is None else _read(path) for path in paths]
+        drawn = self._map_items(draw_figure, [figure for figure, found in zip(figures, kept, strict=True) if not found])
+        for done, (path, found) in enumerate(zip(paths, kept, strict=True)):
             self._step(done, len(figures), "figures")
-            found = _read(path) if path is not None and is_kept else next(drawn)
-            found = draw_figure(figure) if found is None else found
-            if path is not None and isinstance(found, DrawnFigure) and not is_kept:
-                self._write(path, found)
-            yield found
+            if found is not None:
+                yield found
+                continue
+            new = next(drawn)
+            if path is not None and isinstance(new, DrawnFigure):
+                self._write(path, new)
+            yield new
         if self._forget_others and may_write(self._dataset / HIDDEN):
             for path in (self._dataset / _FOLDER).glob("*.parquet"):
                 if path not in paths:
@@ -89,14 +91,14 @@ def figure_key(figure: Figure) -> str | None:
     while isinstance(draw, partial):
         draw = draw.func
     module = getattr(draw, "__module__", None)  # None for code that was run from text
-    if module is None or not module.startswith(f"{_PACKAGE}."):
+    if module is None or not module.startswith(f"{_PACKAGES[0]}."):
         return None
     digest = hashlib.sha256(_code_digest())
     pickler = pickle.Pickler(_Hashed(digest), pickle.HIGHEST_PROTOCOL)
     pickler.fast = True  # else equal arguments differ by which of their parts are one object
     try:
         pickler.dump((figure.name, figure.width, figure.height, figure.draw))
-    except (pickle.PicklingError, AttributeError, TypeError, RecursionError):
+    except (pickle.PicklingError, AttributeError, TypeError, ValueError, RecursionError):
         return None
     return digest.hexdigest()[:32]
 
@@ -115,15 +117,16 @@ class _Hashed:
 
 @cache
 def _code_digest() -> bytes:
-    """Return a digest of the code of this package and of the versions of libraries."""
+    """Return a digest of the code of our packages and of the versions of libraries."""
     digest = hashlib.sha256(repr([(name, version(name)) for name in _LIBRARIES]).encode())
-    for path in sorted(Path(str(files(_PACKAGE))).rglob("*.py")):
-        digest.update(path.read_bytes())
+    for package in _PACKAGES:
+        for path in sorted(Path(str(files(package))).rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.digest()
 
 
 def _read(path: Path) -> DrawnFigure | None:
-    """Read a figure; None where its file is damaged."""
+    """Read a figure; None where there is no file, or a damaged one."""
     try:
         (row,) = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pylist()
         shown = PageFigure(shown=(row["light"], row["dark"]), kind=row["kind"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +15,9 @@ import pytest
 
 from filtercrawl.api.analysis import Figure, SampleSize
 from filtercrawl.dataset.files.unpublished import HIDDEN
+from filtercrawl_analysis import plots
 from filtercrawl_analysis.plots.step_curves import draw_step_curves
+from filtercrawl_analysis.report import drawn_figures, kept_figures
 from filtercrawl_analysis.report.drawn_figures import DrawnFigure, FigureProblem, draw_figure
 from filtercrawl_analysis.report.kept_figures import KeptFigures, figure_key
 
@@ -90,6 +95,9 @@ def test_a_damaged_file_is_drawn_again(drawn: Drawn) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert drawn.draw([figure("a")]) == first
+    assert drawn.names == ["a"]  # where all others are drawn
+    drawn.draw([figure("a")])
+    assert drawn.names == []
 
 
 def test_equal_figures_have_one_key_whatever_objects_they_share() -> None:
@@ -98,6 +106,29 @@ def test_equal_figures_have_one_key_whatever_objects_they_share() -> None:
     of_two = replace(figure("a"), draw=partial(draw_step_curves, curves=[curve("run", 0.5), curve("run", 0.5)]))
     assert figure_key(of_one) == figure_key(of_two) is not None
     assert figure_key(replace(of_one, width=3)) != figure_key(of_one)
+
+
+def test_a_figure_of_what_refers_to_itself_is_not_kept() -> None:
+    endless = curve("run", 0.5)
+    endless["self"] = endless
+    assert figure_key(replace(figure("a"), draw=partial(draw_step_curves, curves=[endless]))) is None
+
+
+def test_the_key_is_of_all_code_that_draws() -> None:
+    sources = [Path(plots.__file__).parent.rglob("*.py"), [Path(drawn_figures.__file__)]]
+    names = {name for path in chain(*sources) for name in imported(path)}
+    ours = {name.partition(".")[0] for name in names if name.startswith("filtercrawl")}
+    assert ours == set(kept_figures._PACKAGES)
+    others = {name.partition(".")[0] for name in names} - ours - sys.stdlib_module_names
+    assert {{"PIL": "pillow"}.get(name, name) for name in others} <= set(kept_figures._LIBRARIES)
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
 
 
 def test_figures_of_other_code_and_those_that_fail_are_not_kept(drawn: Drawn) -> None:
