@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from typing import Final
@@ -31,8 +32,10 @@ def labels(names: Sequence[object], length: int = 32) -> list[str]:
     would still be shortened to the same label begin where they differ; if that is not enough, they are numbered.
     """
     short = [shorten(text, length) for text in _distinct_parts(list(map(_drawable, names)), length)]
-    for text in sorted({text for text in short if short.count(text) > 1}):
-        members = [i for i, other in enumerate(short) if other == text]
+    places: dict[str, list[int]] = {}
+    for i, text in enumerate(short):
+        places.setdefault(text, []).append(i)
+    for members in (places[text] for text in sorted(places) if len(places[text]) > 1):
         full = [_drawable(names[i]) for i in members]
         start = max(_shared_start(full) - 3, 0)
         tails = ["…" + shorten(name[start:], length - 1) for name in full]
@@ -53,16 +56,25 @@ def _distinct_parts(names: Sequence[str], length: int) -> list[str]:
         start = next((i for i in range(most) if len("/".join(parts[i:])) + 2 <= length), most)
     else:
         start = next((i for i in range(most) if len({path[i] for path in paths.values()}) > 1), most)
-    return [_shortest_distinct(name, start, names, length) if name in paths else name for name in names]
+    ordered = sorted(set(names))
+    return [_shortest_distinct(name, start, ordered, length) if name in paths else name for name in names]
 
 
-def _shortest_distinct(name: str, start: int, names: Sequence[str], length: int) -> str:
-    """Return a path without its first `start` parts, and if it is too long, without last ones that it can spare."""
+def _shortest_distinct(name: str, start: int, ordered: Sequence[str], length: int) -> str:
+    """Return a path without its first `start` parts, and if it is too long, without last ones that it can spare.
+
+    Args:
+        name: The path.
+        start: Number of parts.
+        ordered: All distinct names, sorted: those in one folder are next to each other.
+        length: Characters that are not too many.
+    """
     parts, head = name.split("/"), "…/" if start else ""
     found = head + "/".join(parts[start:])
     for end in range(len(parts) - 1, start, -1):
         folder = "/".join(parts[:end]) + "/"
-        if len(found) <= length or any(other.startswith(folder) for other in names if other != name):
+        second = bisect_left(ordered, folder) + 1  # the first one there may be this one
+        if len(found) <= length or (second < len(ordered) and ordered[second].startswith(folder)):
             break
         found = f"{head}{'/'.join(parts[start:end])}/…"
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 
 from hypothesis import given
@@ -41,6 +42,13 @@ def test_a_file_is_named_by_its_folder_where_no_other_lies_in_it() -> None:
 def test_of_one_long_path_the_end_is_kept() -> None:
     assert labels(["local/files/superres/edsr-4-014dd654.th", "timm/x"], 26) == ["…/edsr-4-014dd654.th", "timm/x"]
     assert labels(["local/files/a", "local/files/b"], 10) == ["…/a", "…/b"]
+
+
+def test_many_names_take_no_time_for_each_pair_of_them() -> None:
+    names = [f"local/files/of/a/long/path/model-{number:06}/weights/model.onnx" for number in range(20_000)]
+    started = time.process_time()
+    assert len(set(labels(names, 40))) == len(names)
+    assert time.process_time() - started < 4
 
 
 def test_characters_without_a_glyph_are_written_as_code_points() -> None:
