@@ -107,7 +107,8 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
             raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
         state, repaired = repair_head(repository, state, options)
         report.warnings, head = () if repaired is None else (repaired,), state.head
-        if request.version in state.tags:
+        is_completed = state.completed and request.version == state.head_version  # what a killed run of this name left
+        if request.version in state.tags and not is_completed:
             raise version_exists(repository.id, str(request.version))
         if request.version is None and not settings.dry_run:
             check_clock(repository, state.tags, request.now)

@@ -315,6 +315,17 @@ def test_a_version_is_named_by_hand(job: Job, net: Callable[..., None]) -> None:
     assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
 
 
+def test_a_version_named_by_hand_whose_run_was_killed_before_its_tag_is_completed(
+    job: Job, net: Callable[..., None]
+) -> None:
+    net("new", 10)
+    assert job("--version", "paper") == 0
+    job.hub.datasets[REPO].tags.pop("paper")
+    assert job("--version", "paper") == 0
+    assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
+    assert set(job.versions()) == {FIRST, "paper"}
+
+
 @pytest.mark.parametrize(
     "name",
     [
