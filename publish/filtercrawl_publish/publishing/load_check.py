@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
@@ -172,7 +174,7 @@ def _check_counts(staged: StagedVersion) -> None:
     counts = {
         "models": sum(pq.read_metadata(path).num_rows for path in dataset.table_paths("models")),
         "layers": stored.num_rows,
-        "kernels": sum(stored["n_kernels"].to_pylist()),
+        "kernels": pc.sum(stored["n_kernels"]).as_py() or 0,
     }
     for name, number in counts.items():
         if number != staged.counts[name]:
@@ -199,6 +201,7 @@ def _load(where: str, job: LoadCheckJob, temporary: Path) -> None:
     stderr = temporary / "stderr"
     with (
         stderr.open("w") as errors,
+        suppress(BrokenPipeError),  # closing stdin writes what a process that has ended did not read
         subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", _WORKER_MODULE],
             stdin=subprocess.PIPE,
@@ -209,11 +212,11 @@ def _load(where: str, job: LoadCheckJob, temporary: Path) -> None:
         ) as worker,
     ):
         assert worker.stdin is not None
-        worker.stdin.write(json.dumps(asdict(job)) + "\n")
-        worker.stdin.flush()  # stdin stays open: when this process is killed, it closes and the worker exits
         assert worker.stdout is not None
+        with suppress(BrokenPipeError):
+            worker.stdin.write(json.dumps(asdict(job)) + "\n")
+            worker.stdin.flush()  # stdin stays open: when this process is killed, it closes and the worker exits
         answer = worker.stdout.readline()
-        worker.stdin.close()
     last = stderr.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
     try:
         problems = [str(problem) for problem in json.loads(answer)]
