@@ -16,13 +16,14 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import remove, write_text
 from filtercrawl.dataset.files.unpublished import HIDDEN
 from filtercrawl_publish.publishing.staging import has_catalog
+from filtercrawl_publish.publishing.version_files import version_files
 from filtercrawl_publish.repository.base import Repository
 
 __all__ = ["fetch_deferred", "is_deferred", "mark_deferred"]
 
 # Which commit's files the folder lacks. Not in the catalog, which a sync may rebuild from the tables.
 _MARK: Final = f"{HIDDEN}/deferred.json"
-_NEEDED: Final = ("data/", "subsets/", ".")
+_NEEDED: Final = ("data/", "subsets/")
 
 
 def is_deferred(path: str) -> bool:
@@ -36,7 +37,7 @@ def mark_deferred(dataset: Path, repository: Repository, commit: str) -> None:
 
 
 def fetch_deferred(dataset: Path, repository: Repository) -> None:
-    """Download the files that were left out when the folder was restored, where there is none of their name.
+    """Download the version's files that were left out when the folder was restored, where there is none of their name.
 
     The next export lists them again. A folder that continues a version of another repository stays as it is.
 
@@ -56,7 +57,8 @@ def fetch_deferred(dataset: Path, repository: Repository) -> None:
     commit = str(mark["commit"])
     if mark["repository"] != repository.id:
         return
-    lacking = [path for path in repository.files(commit) if is_deferred(path) and not (dataset / path).is_file()]
+    version = version_files(repository.files(commit))
+    lacking = [path for path in version if is_deferred(path) and not (dataset / path).is_file()]
     repository.fetch(lacking, commit, dataset)
     with Catalog(dataset) as catalog:
         catalog.set_meta("stale", "1")

@@ -24,6 +24,7 @@ from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base, recorded_base
 from filtercrawl_publish.publishing.deferred_files import is_deferred, mark_deferred
 from filtercrawl_publish.publishing.repository_state import RepositoryState, last_version
+from filtercrawl_publish.publishing.version_files import version_files
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import file_sha256
 
@@ -122,8 +123,8 @@ def _is_up_to_date(dataset: Path, base: BaseVersion, published: Mapping[str, Any
 
 def _fetch_tables(repository: Repository, base: BaseVersion, head: str | None, dataset: Path) -> None:
     """Download the tables and the card; the manifest last, because a folder with it counts as restored."""
-    listed = repository.files(base.commit)
-    small = sorted(path for path in listed if not (path.startswith(_LAYERS) or path[0] == "." or is_deferred(path)))
+    listed = version_files(repository.files(base.commit))
+    small = sorted(path for path in listed if not (path.startswith(_LAYERS) or is_deferred(path)))
     for path in _local_tables(dataset):
         if path not in small:
             remove(dataset / path)

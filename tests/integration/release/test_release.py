@@ -294,6 +294,18 @@ def test_a_catalog_that_is_made_again_knows_what_lies_in_the_repo(job: Job) -> N
     assert "resolve" not in job.asked_of_zoo()
 
 
+def test_files_of_the_owner_beside_the_dataset_are_not_fetched_and_stay(job: Job, net: Callable[..., None]) -> None:
+    repo = job.hub.datasets[REPO]
+    job.hub.append(repo, {**repo.head.files, "paper.pdf": b"%PDF"}, "Add the paper")
+    for number, name in enumerate(("one", "two")):
+        net(name, 20 + number)
+        assert job() == 0
+        assert job.record["outcome"] == "published"
+        assert not (job.folder / "paper.pdf").exists()
+        assert job.hub.datasets[REPO].head.files["paper.pdf"] == b"%PDF"
+    assert (job.folder / "analysis/report.html").is_file()
+
+
 def test_a_version_may_have_any_name(job: Job) -> None:
     tags = job.hub.datasets[REPO].tags
     tags["paper"] = tags.pop(FIRST)
