@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings, resolve
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.dataset.object_store.session import stored_dataset
 from filtercrawl.display import open_progress
 from filtercrawl.transport import network
@@ -214,10 +214,10 @@ def diff(before: str | Path, after: str | Path) -> Difference:
     Example:
         >>> print(filtercrawl.diff("org/kernels@v2026.11.22", "org/kernels"))
     """
-    with TemporaryDirectory(prefix="filtercrawl-") as first, TemporaryDirectory(prefix="filtercrawl-") as second:
+    with temporary_folder() as first, temporary_folder() as second:
         transport = network(resolve({}).network)
         return compare_snapshots(
-            open_snapshot(str(before), Path(first), transport), open_snapshot(str(after), Path(second), transport)
+            open_snapshot(str(before), first, transport), open_snapshot(str(after), second, transport)
         )
 
 

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config import Settings
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.isolation import IsolatedPlugin
@@ -47,8 +47,7 @@ def analyses(isolated: IsolatedPlugin, module: str) -> Iterator[Violation]:
     for analysis in found:
         if not isinstance(analysis.title, str) or not analysis.title:
             yield (f"{analysis.name}: has no title", "give it one: it is a heading")
-    with TemporaryDirectory(prefix="filtercrawl-check-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         small, empty = (
             _dataset(folder / name, count, isolated.plugins) for name, count in (("small", 3), ("empty", 0))
         )

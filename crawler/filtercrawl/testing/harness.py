@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -19,6 +18,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.api.source import Query, Source
 from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.testing.fake_zoo import FakeZoo
@@ -159,7 +159,7 @@ def make_harness(
     surroundings = {TOKEN: secret, "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))}
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, surroundings))
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="filtercrawl-check-")))
+        folder = stack.enter_context(temporary_folder())
         zoo = None
         auth: dict[str, str] = {}
         if conformance is not None:

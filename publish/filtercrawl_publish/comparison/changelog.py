@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from filtercrawl.dataset.card.body import escape
@@ -18,6 +17,7 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.table_files import paths_of
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.dataset.files.unpublished import CATALOG
 from filtercrawl_publish.comparison.compare import compare_snapshots
 from filtercrawl_publish.comparison.difference import Difference
@@ -85,10 +85,10 @@ def update_pending_changelog(
     """
     if not (folder / CATALOG).is_file():
         return None
-    with TemporaryDirectory(prefix="filtercrawl-") as temporary:
+    with temporary_folder() as temporary:
         before = None
         if head is not None:
-            before = Path(temporary)
+            before = temporary
             published = repository.files(head)
             paths = [*files_to_compare(published), *({manifest.CHANGELOG, manifest.CHANGES} & published.keys())]
             for path in paths:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from filtercrawl.api.errors import PolicyError
@@ -14,6 +13,7 @@ from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.table_files import paths_of
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.transport import hub
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.write_retry import retry_write
@@ -123,9 +123,9 @@ def _large_files(files: Mapping[str, RepositoryFile]) -> Iterator[RepositoryFile
 
 def _layers_files(repository: Repository, commit: str, path: str, models: Collection[str]) -> frozenset[str]:
     """Return the layers files of these models by one part of the table `models` of a version."""
-    with TemporaryDirectory(prefix="filtercrawl-") as folder:
-        repository.fetch([path], commit, Path(folder))
-        version = DatasetFolder(Path(folder), f"{repository.id}@{commit[:10]}")
+    with temporary_folder() as folder:
+        repository.fetch([path], commit, folder)
+        version = DatasetFolder(folder, f"{repository.id}@{commit[:10]}")
         table = version.table("models", ["model_id", "layers_file"])
     rows = zip(table["model_id"].to_pylist(), table["layers_file"].to_pylist(), strict=True)
     return frozenset(file for model_id, file in rows if model_id in models and file is not None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from filtercrawl.api.errors import FiltercrawlError, PolicyError, UsageError
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl_analysis.explorer.page import CONFIG, readable
 from filtercrawl_analysis.explorer.static_page import hub_config, write_space
@@ -154,8 +154,7 @@ def _update(
             f"{space.id} holds something else than the explorer of {repository.id}; name another Space by --space, or "
             "overwrite this one with --replace"
         )
-    with TemporaryDirectory(prefix="filtercrawl-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         sizes = _file_sizes(repository, commit) if commit is not None else {}
         write_space(hub_config(repository.id, commit or "", readable(sizes)), folder)
         if shown == repository.id and _CARD in present:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory  # noqa: TID251 - in the dataset folder, which is cleared up by each run
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.formatting import shown

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory, gettempdir  # noqa: TID251 - this is what others are to use
 from typing import Final
 
 from filelock import FileLock, Timeout

@@ -69,7 +69,7 @@ class Worker:
         self._settings = settings
         self._coordinator = coordinator
         self._crawler = TaskCrawler(settings, plugins, self._admit)
-        self._temporary = tempfile.TemporaryDirectory(prefix="filtercrawl-")
+        self._temporary = tempfile.TemporaryDirectory(prefix="filtercrawl-")  # noqa: TID251 - until its process ends
 
     def run(self, order: Order) -> Iterator[Message]:
         """Crawl one checkpoint in a thread, and yield what it has to tell."""
