@@ -9,7 +9,7 @@ from filtercrawl.api.checkpoint import is_local
 from filtercrawl.pipeline.records import CrawlResult, CrawlTask
 
 # Checkpoints that are fetched while others are written.
-PREFETCHED_TASKS: Final = 3
+_PREFETCHED: Final = 3
 
 
 class Engine(Protocol):
@@ -49,6 +49,11 @@ class Engine(Protocol):
             A result for each task that was started and not cancelled.
         """
         ...
+
+
+def n_crawled(jobs: int) -> int:
+    """Return how many checkpoints on servers are crawled at a time: the network waits more than it works."""
+    return jobs + 1 + _PREFETCHED
 
 
 def files_of(task: CrawlTask) -> set[str]:

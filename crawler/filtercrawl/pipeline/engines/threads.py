@@ -17,7 +17,7 @@ from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.crawl import Crawler
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
-from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS, files_of, on_this_machine
+from filtercrawl.pipeline.engines.engine import files_of, n_crawled, on_this_machine
 from filtercrawl.pipeline.process_settings import crawl_process_settings, limit_torch_threads
 from filtercrawl.pipeline.records import CrawlResult, CrawlTask
 from filtercrawl.transport import MeasuredTransport
@@ -60,7 +60,7 @@ class ThreadEngine:
             yield from self._results(tasks, may_start)
 
     def _results(self, tasks: Sequence[CrawlTask], may_start: Callable[[], bool]) -> Iterator[CrawlResult]:
-        n_threads = self.jobs + 1 + PREFETCHED_TASKS
+        n_threads = n_crawled(self.jobs)
         waiting = deque(tasks)
         started: deque[_StartedTask] = deque()
         pool = ThreadPoolExecutor(n_threads, "crawl", initializer=limit_torch_threads)

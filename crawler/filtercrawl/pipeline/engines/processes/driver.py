@@ -12,18 +12,15 @@ from typing import Any, Final
 
 from filtercrawl.api.errors import EngineError, describe_error
 from filtercrawl.api.formatting import format_size
-from filtercrawl.config.fields import show_duration
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
-from filtercrawl.pipeline.crawling.structure_limit import SECONDS_PER_MEGABYTE
-from filtercrawl.pipeline.engines.engine import on_this_machine
+from filtercrawl.pipeline.engines.engine import n_crawled, on_this_machine
 from filtercrawl.pipeline.engines.processes.limits import (
     MAX_FALSE_STARTS,
     MAX_RETRIES,
     NO_MEMORY,
-    NO_PROCESS,
     AttemptLimits,
-    n_workers,
 )
+from filtercrawl.pipeline.engines.processes.losses import KILLED, describe_exit
 from filtercrawl.pipeline.engines.processes.messages import (
     Admit,
     Admitted,
@@ -45,7 +42,6 @@ from filtercrawl.pipeline.records import OUT_OF_MEMORY
 _WINDOW_PER_WORKER: Final = 4
 # Seconds that cancelled workers have to end their step.
 _END_SECONDS: Final = 6.0
-_KILLED: Final = "its process was killed, as by a system that is short of memory; fewer --jobs take less"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +112,14 @@ class ProcessDriver(Driver[ProcessAttempt]):
 
     @property
     def n_ahead(self) -> int:
-        return _WINDOW_PER_WORKER * n_workers(self._run.jobs)
+        return _WINDOW_PER_WORKER * n_crawled(self._run.jobs)
 
     def has_room_for(self, job: Job[ProcessAttempt]) -> bool:
         """Tell whether a worker may start: `jobs` at a time, and some more that fetch their files."""
         running = self._running()
         if job.failures or any(attempt.limits.alone for attempt in running):
             return not running
-        return len(running) < (self._run.jobs if on_this_machine(job.task) else n_workers(self._run.jobs))
+        return len(running) < (self._run.jobs if on_this_machine(job.task) else n_crawled(self._run.jobs))
 
     def close(self) -> None:
         """End what still runs; its files are removed when the server has ended, and no worker is left to write."""
@@ -238,7 +234,7 @@ class ProcessDriver(Driver[ProcessAttempt]):
         if code == NO_MEMORY:
             loss = self._out_of_memory(attempt)
         else:
-            reason = _KILLED if with_server else describe_exit(code, attempt.limits)
+            reason = KILLED if with_server else describe_exit(code, attempt.limits)
             loss = Loss(reason=reason, counts=True, final=code == -signal.SIGPROF)
         if attempt.node is not None:
             return loss
@@ -272,30 +268,3 @@ class ProcessDriver(Driver[ProcessAttempt]):
 
     def _describe_failures(self, job: Job[ProcessAttempt]) -> str:
         return f"not read in {len(job.failures)} attempts, the last one alone with twice the limits: {job.failures[-1]}"
-
-
-def describe_exit(code: int | None, limits: ProcessLimits) -> str:
-    """Say how a worker ended, and which setting may help.
-
-    Args:
-        code: Its exit code, or the negative number of the signal that ended it; None if it is not known.
-        limits: What it might use.
-    """
-    if code == NO_PROCESS:
-        return "the system starts no more processes; fewer --jobs take less"
-    if code is None or code >= 0:
-        return "its process ended early" + ("" if code is None else f" (exit code {code})")
-    if -code == signal.SIGXCPU:
-        return f"used {show_duration(limits.cpu_seconds)} of CPU time; --cpu-limit allows more"
-    if -code == signal.SIGPROF:
-        return (
-            f"reading its structure takes more than {show_duration(limits.structure_seconds)} of CPU time, and "
-            f"{SECONDS_PER_MEGABYTE}s for each megabyte; --structure-limit allows more"
-        )
-    if -code == signal.SIGKILL:
-        return _KILLED
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"its process crashed ({name})"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS
 from filtercrawl.pipeline.engines.processes.messages import ProcessLimits
 
 # Exit code of a worker that found no memory outside of a reader.
@@ -66,11 +65,6 @@ def attempt_limits(settings: Settings) -> AttemptLimits:
         structure_seconds=settings.structure_limit,
         stall_seconds=settings.stall_timeout,
     )
-
-
-def n_workers(jobs: int) -> int:
-    """Return how many checkpoints on servers are crawled at a time: the network waits more than it works."""
-    return jobs + 1 + PREFETCHED_TASKS
 
 
 def machine_memory() -> int:

@@ -17,7 +17,8 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.plugin_modules import group_of
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
-from filtercrawl.pipeline.engines.processes.limits import AttemptLimits, attempt_limits, n_workers
+from filtercrawl.pipeline.engines.engine import n_crawled
+from filtercrawl.pipeline.engines.processes.limits import AttemptLimits, attempt_limits
 from filtercrawl.pipeline.engines.processes.messages import ServerSettings
 from filtercrawl.pipeline.engines.processes.readers import QUESTION_FILES, QUESTION_SECONDS, ReadersInWorker
 from filtercrawl.pipeline.engines.processes.server_handle import ForkServer
@@ -98,7 +99,7 @@ def worker_processes(
     if settings.engine != "local" or not works_here(plugins):
         yield None
         return
-    worker = worker_settings(settings, plugins, f".workers-{secrets.token_hex(8)}", n_workers(settings.jobs))
+    worker = worker_settings(settings, plugins, f".workers-{secrets.token_hex(8)}", n_crawled(settings.jobs))
     server = ForkServer(ServerSettings(worker=worker))
     try:
         yield WorkerProcesses(
