@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from filtercrawl.pipeline.discovery.opt_out import load_opt_out
 from filtercrawl.pipeline.engines.processes.make import WorkerProcesses
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.planning.plan import Planner
+from filtercrawl.pipeline.records import Plan
 from filtercrawl.transport import MeasuredTransport
 
 VERSION: Final = version("filtercrawl")
@@ -42,6 +44,7 @@ class SyncContext:
         now: Time of the run, written into the tables.
         approval: The part of the plan that may be carried out; None for all of it.
         layer_store: Where the layers files are stored; None for the dataset folder alone.
+        check_plan: Called with the plan before anything is read; what it raises ends the run. A dry run needs none.
     """
 
     settings: Settings
@@ -52,6 +55,7 @@ class SyncContext:
     now: datetime = field(default_factory=now)
     approval: Approval | None = None
     layer_store: LayerStore | None = None
+    check_plan: Callable[[Plan], None] = lambda _: None
 
 
 class Stages:

@@ -84,6 +84,7 @@ def run_stages(chosen: Sequence[Selector], context: SyncContext, stages: Stages,
     if settings.dry_run:
         propose(plan, context, stages, report)
     else:
+        context.check_plan(plan)
         carry_out(plan, listings, context, stages, run)
         run.end()
         if dataset.catalog.needs_export:

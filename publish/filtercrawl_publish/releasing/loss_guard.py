@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pyarrow.compute as pc
 
 from filtercrawl.api.errors import PolicyError
+from filtercrawl.config import Settings
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.temporary_folder import temporary_folder
+from filtercrawl.pipeline.records import Plan
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.tables import fetch_tables
 
-__all__ = ["GuardedLayer", "LossReport", "check_losses", "compare_layers", "find_losses"]
+__all__ = ["GuardedLayer", "LossReport", "check_losses", "check_planned_losses", "compare_layers", "find_losses"]
+
+# Names of models in a message.
+_MAX_NAMES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +85,47 @@ def check_losses(repository: Repository, commit: str, dataset: Path, max_lost: f
         losses = list(find_losses(before, dataset))
     for loss in losses:
         if loss.share > max_lost:
-            raise PolicyError(
-                f"not published: the new version would lack {loss}; at most {100 * max_lost:g} % may be lost. "
-                "If this is intended, publish with --allow-loss"
-            )
+            raise _refusal("not published", str(loss), max_lost)
+
+
+def check_planned_losses(repository: Repository, commit: str, plan: Plan, settings: Settings) -> None:
+    """Refuse a plan that is certain to lose too much, before anything is read.
+
+    Certain is what an opt-out names, and with `prune` what is no longer offered, less the new checkpoints: each of them
+    may turn out to be a renamed one. Downloads two tables of the last version where the plan removes something.
+
+    Args:
+        repository: Where the last version is.
+        commit: Of the version.
+        plan: Of the sync.
+        settings: With `max_lost`.
+
+    Raises:
+        PolicyError: More would be lost than `max_lost` allows.
+    """
+    removed = {*plan.opted_out, *(plan.removed_models if settings.prune else ())}
+    n_new = sum(task.action == "new" for task in plan.tasks)
+    max_lost = settings.publish.max_lost
+    if len(removed) <= n_new or max_lost >= 1.0:
+        return
+    with temporary_folder() as before:
+        fetch_tables(repository, commit, ("models", "index"), before)
+        models = {layer.model_id for layer in _layers(before)}
+    loss = LossReport(
+        what="models",
+        count=max(0, len(removed & models) - n_new),
+        of=len(models),
+        names=tuple(sorted(removed & models)[:_MAX_NAMES]),
+    )
+    if loss.share > max_lost:
+        raise _refusal("nothing was read", f"at least {loss}", max_lost)
+
+
+def _refusal(outcome: str, loss: str, max_lost: float) -> PolicyError:
+    return PolicyError(
+        f"{outcome}: the new version would lack {loss}; at most {100 * max_lost:g} % may be lost. If this is intended, "
+        "run it with --allow-loss"
+    )
 
 
 def find_losses(before: Path, after: Path) -> Iterator[LossReport]:
@@ -122,7 +165,7 @@ def compare_layers(
 
 
 def _loss(what: str, count: int, of: int, names: set[str]) -> LossReport:
-    return LossReport(what=what, count=count, of=of, names=tuple(sorted(names)[:3]))
+    return LossReport(what=what, count=count, of=of, names=tuple(sorted(names)[:_MAX_NAMES]))
 
 
 def _outcomes(dataset: Path) -> dict[str, str]:

@@ -25,7 +25,7 @@ from filtercrawl_publish.publishing.repository_state import complete_interrupted
 from filtercrawl_publish.publishing.space import choose_space, update_space
 from filtercrawl_publish.publishing.version_choice import check_clock, choose_version
 from filtercrawl_publish.releasing.analyze_version import analyze_version
-from filtercrawl_publish.releasing.loss_guard import check_losses
+from filtercrawl_publish.releasing.loss_guard import check_losses, check_planned_losses
 from filtercrawl_publish.releasing.markdown import release_summary, write_summary
 from filtercrawl_publish.releasing.notify import notify
 from filtercrawl_publish.releasing.plan_file import PlanFile
@@ -169,6 +169,9 @@ def _sync_context(
         now=request.now,
         approval=request.approved_plan.approval if request.approved_plan else None,
         layer_store=store,
+        check_plan=lambda plan: (
+            None if base is None else check_planned_losses(repository, base.commit, plan, request.settings)
+        ),
     )
 
 

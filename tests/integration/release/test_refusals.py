@@ -102,3 +102,35 @@ def test_a_hub_that_does_not_tell_of_tokens_is_written_to(job: Job, hub: HubServ
     hub.fail("*/auth-check/write", Fault(status=404))
     hub.fail("/api/whoami-v2", Fault(status=404))
     assert job() == 0
+
+
+def test_a_large_loss_is_found_before_anything_is_read(job: Job, net: Callable[..., None]) -> None:
+    for name in ("a", "b"):
+        job.hub.delete(f"org/{name}")
+    net("new", 10)
+    with pytest.raises(PolicyError, match=r"at least 1 of 5 models \(20\.0 %\): hub/org/a/.*--allow-loss"):
+        job("--prune")
+    assert (job.record["outcome"], job.record["exit_code"]) == ("refused", 4)
+    assert "resolve" not in job.asked_of_zoo()
+    assert job.fetched_layers() == set()
+    assert job.versions() == [FIRST]
+
+
+@pytest.mark.exhaustive
+def test_a_loss_that_might_be_a_rename_is_decided_by_what_is_read(job: Job, net: Callable[..., None]) -> None:
+    job.hub.move("org/a", "org/renamed")
+    del job.hub.moved["org/a"]
+    assert job("--prune") == 0
+    assert job.record["checkpoints"]["renamed"] == 1
+    job.hub.delete("org/b")
+    net("another", 50)
+    with pytest.raises(PolicyError, match=r"not published: .*25\.0 %.*org/b.*--allow-loss"):
+        job("--prune")
+    assert "resolve" in job.asked_of_zoo()
+
+
+def test_an_opt_out_of_much_is_a_loss_too(job: Job) -> None:
+    (job.tmp / "filtercrawl.toml").write_text('[sync]\nopt_out = ["hub:org/*"]\n')
+    with pytest.raises(PolicyError, match=r"at least 4 of 5 models"):
+        job()
+    assert "resolve" not in job.asked_of_zoo()

@@ -221,7 +221,7 @@ def test_part_of_a_zoo_is_down(job: Job, net: Callable[..., None]) -> None:
 @pytest.mark.exhaustive
 def test_a_release_that_lost_much_is_refused(job: Job) -> None:
     job.hub.delete("org/a")
-    with pytest.raises(PolicyError, match=r"25\.0 %.*org/a.*--allow-loss"):
+    with pytest.raises(PolicyError, match=r"20\.0 %.*org/a.*--allow-loss"):
         job("--prune", machine="home")
     assert (job.record["outcome"], job.record["exit_code"], job.record["version"]) == ("refused", 4, None)
     with pytest.raises(PolicyError):  # also the next night, where the zoo offers no less than before
