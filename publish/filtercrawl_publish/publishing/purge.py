@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.transport import Transport
@@ -18,7 +17,10 @@ from filtercrawl.transport import hub
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.write_retry import retry_write
 
-__all__ = ["PurgePlan", "plan_purge", "purge_history"]
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import LFSFileInfo
+
+__all__ = ["PurgePlan", "check_purge", "plan_purge", "purge_history"]
 
 # Tables with kernels, factors, pictures or statistics of the weights.
 _DERIVED_FROM_WEIGHTS: Final = (
@@ -44,8 +46,23 @@ class PurgePlan:
     files: frozenset[str]
 
 
+def check_purge(repository: Repository, transport: Transport) -> None:
+    """Check that large files can be purged here at all, in one request.
+
+    Raises:
+        PolicyError: The repository is a folder.
+        AccessDeniedError: The token may not.
+    """
+    if repository.hub_id is None:
+        raise PolicyError(f"{repository.id}: versions in a folder cannot be purged; delete their folders by hand")
+    with hub.translate_hub_errors(repository.id):
+        next(iter(hub.api(transport).list_lfs_files(repository.id, repo_type="dataset")), None)
+
+
 def plan_purge(repository: Repository, models: Collection[str], transport: Transport) -> PurgePlan:
     """Find the versions and files that contain weights of these models, using the tables of all commits.
+
+    Nothing is deleted yet, and the last question is whether large files can be purged.
 
     Args:
         repository: On the Hub.
@@ -54,11 +71,10 @@ def plan_purge(repository: Repository, models: Collection[str], transport: Trans
 
     Raises:
         PolicyError: The repository is a folder, or its latest version still contains weights of a model.
+        AccessDeniedError: The token may not purge.
         DatasetError: `models` of a version cannot be read.
     """
-    head, tags = repository.head(), repository.tags()
-    if Path(repository.load_location(head or "")[0]).is_dir():
-        raise PolicyError(f"{repository.id}: versions in a folder cannot be purged; delete their folders by hand")
+    head, tags = repository.refs()
     with hub.translate_hub_errors(repository.id):
         commits = {
             commit.commit_id for commit in hub.api(transport).list_repo_commits(repository.id, repo_type="dataset")
@@ -78,6 +94,7 @@ def plan_purge(repository: Repository, models: Collection[str], transport: Trans
         raise PolicyError(
             f"{repository.id}: the latest version still contains {min(files_by_commit[head])}; withdraw it first"
         )
+    check_purge(repository, transport)
     affected = {name: commit for name, commit in sorted(tags.items()) if files_by_commit[commit]}
     return PurgePlan(tags=affected, files=frozenset[str]().union(*files_by_commit.values()))
 
@@ -85,8 +102,8 @@ def plan_purge(repository: Repository, models: Collection[str], transport: Trans
 def purge_history(repository: Repository, plan: PurgePlan, transport: Transport) -> list[str]:
     """Delete the tags of a plan, then its large files from every commit. This cannot be undone.
 
-    Besides the layers files, tables that are derived from weights are deleted if no remaining version has them. If the
-    process is killed, a new plan covers the rest.
+    Besides the layers files, tables that are derived from weights are deleted if no remaining version has them. In this
+    order no version lacks a file at any moment. If the process is killed, a new plan covers the rest.
 
     Returns:
         The paths of the deleted files.
@@ -94,26 +111,36 @@ def purge_history(repository: Repository, plan: PurgePlan, transport: Transport)
     api = hub.api(transport)
 
     def delete_tag(tag: str) -> bool:
-        with hub.translate_hub_errors(f"{repository.id}: tag {tag}"):
-            api.delete_tag(repository.id, tag=tag, repo_type="dataset")
+        api.delete_tag(repository.id, tag=tag, repo_type="dataset")
         return True
 
+    def is_deleted(tag: str) -> bool | None:
+        return True if tag not in repository.tags() else None
+
     for tag in plan.tags:
-        if tag in repository.tags():
-            retry_write(f"{repository.id}: delete the tag {tag}", partial(delete_tag, tag))
+        if not is_deleted(tag):
+            name = f"{repository.id}: delete the tag {tag}"
+            retry_write(name, partial(delete_tag, tag), partial(is_deleted, tag))
+
+    def purgeable() -> list[LFSFileInfo]:
+        with hub.translate_hub_errors(repository.id):
+            return [
+                file
+                for file in api.list_lfs_files(repository.id, repo_type="dataset")
+                if file.file_oid not in kept
+                and (file.filename in plan.files or file.filename.startswith(_DERIVED_FROM_WEIGHTS))
+            ]
+
+    def delete_files() -> bool:
+        api.permanently_delete_lfs_files(repository.id, deleted, rewrite_history=True, repo_type="dataset")
+        return True
+
     kept: set[str | None] = set()
     for commit in {*repository.tags().values(), repository.head() or ""}:
         kept |= {file.sha256 for file in _large_files(repository.files(commit))}
-    with hub.translate_hub_errors(repository.id):
-        stored = list(api.list_lfs_files(repository.id, repo_type="dataset"))
-        deleted = [
-            file
-            for file in stored
-            if file.file_oid not in kept
-            and (file.filename in plan.files or file.filename.startswith(_DERIVED_FROM_WEIGHTS))
-        ]
-        if deleted:
-            api.permanently_delete_lfs_files(repository.id, deleted, rewrite_history=True, repo_type="dataset")
+    deleted = purgeable()
+    if deleted:
+        retry_write(f"{repository.id}: purge files", delete_files, lambda: None if purgeable() else True)
     return sorted({file.filename for file in deleted})
 
 

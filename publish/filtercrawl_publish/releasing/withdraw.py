@@ -17,7 +17,7 @@ from filtercrawl.display import html_table
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
 from filtercrawl_publish.publishing.publish import publish_version
-from filtercrawl_publish.publishing.purge import plan_purge, purge_history
+from filtercrawl_publish.publishing.purge import check_purge, plan_purge, purge_history
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
 from filtercrawl_publish.publishing.repository_state import RepositoryState
 from filtercrawl_publish.publishing.space import known_space, update_space
@@ -183,7 +183,8 @@ def withdraw_from_repository(
         settings: Their `dataset` is ignored; a temporary folder is used.
         progress: Receives a line per step.
         version: The name of the new version; None for that of the day.
-        purge: Also delete the weights from the history, and the versions that contain them.
+        purge: Also delete the weights from the history, and the versions that contain them; refused before anything is
+            changed where that is not possible.
 
     Raises:
         UsageError: Nothing is published there, or an id is unknown.
@@ -191,6 +192,8 @@ def withdraw_from_repository(
     """
     transport = network(settings.network)
     repository = open_head(repository_name, transport)
+    if purge:
+        check_purge(repository, transport)
     with temporary_folder() as temporary:
         dataset = temporary / "dataset"
         settings = replace(settings, dataset=dataset, dataset_url=None)

@@ -28,7 +28,7 @@ from filtercrawl.transport import network
 from filtercrawl_publish.publishing import PublishOptions, publish_version
 from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.repository.signature import sign_manifest, signature_error
-from support.hub.server import Fault, HubServer, Repo, sha256
+from support.hub.server import Asked, Fault, HubServer, Repo, sha256
 from support.zoo_files import layers, models, published, put, state, table
 
 pytestmark = pytest.mark.usefixtures("forked_children")
@@ -290,6 +290,50 @@ def test_purged_from_a_repo(zoo: Path, dataset: Path, run_sync: Sync, hub: HubSe
     for version in ("v1", "v2026.11.23"):
         assert cli("verify", f"{REPO}@{version}", "--weights")["sound"]
     assert cli(*arguments)["deleted_files"] == []
+
+
+@pytest.mark.usefixtures("grown")
+@pytest.mark.parametrize("when", ["before", "planned"])
+def test_no_version_is_deleted_before_it_is_known_that_files_can_be(hub: HubServer, cli: Cli, when: str) -> None:
+    """The list of large files is asked for twice before: when nothing is done, and once the version is published."""
+    purge = ("withdraw", REPO, "local/c.safetensors", "--reason", "asked", "--purge")
+    before = dict(hub.datasets[REPO].tags)
+    asked = 0
+
+    def refuse(number: int, request: Asked, moment: str) -> Fault | None:
+        nonlocal asked
+        asked += request.path.endswith("/lfs-files") and moment == "asked"
+        return Fault(status=403) if request.path.endswith("/lfs-files") and asked > (when == "planned") else None
+
+    hub.watch = refuse
+    assert "403" in cli(*purge, code=1)["error"]
+    tags = hub.datasets[REPO].tags
+    assert tags.items() >= before.items()
+    assert len(tags) == (2 if when == "before" else 3)
+    hub.watch = lambda number, request, moment: None
+    found = cli(*purge)
+    assert (found["deleted_versions"], set(tags)) == (["v2026.11.23"], {"v2026.11.22", "v2026.11.23.1"})
+
+
+@pytest.mark.usefixtures("grown")
+def test_a_lost_response_to_a_deletion_is_no_failure(hub: HubServer, cli: Cli) -> None:
+    hub.fail("*/tag/v2026.11.23", Fault(line="after"))
+    hub.fail("*/lfs-files/batch", Fault(line="after"))
+    found = cli("withdraw", REPO, "local/c.safetensors", "--reason", "asked", "--purge")
+    assert found["deleted_versions"] == ["v2026.11.23"]
+    assert [path for path in found["deleted_files"] if "local/" in path]
+
+
+def test_a_folder_is_not_purged_and_nothing_is_withdrawn(tmp_path: Path, zoo: Path, run_sync: Sync, cli: Cli) -> None:
+    put(zoo / "a.safetensors", state(1))
+    put(zoo / "b.safetensors", state(2))
+    dataset = tmp_path / "dataset"
+    run_sync(dataset=dataset)
+    place = tmp_path / "place"
+    cli("publish", place, "--dataset", dataset, "--version", "v1")
+    error = cli("withdraw", place, "local/b.safetensors", "--reason", "asked", "--purge", code=4)["error"]
+    assert "cannot be purged" in error
+    assert open_repository(str(place), network()).tags().keys() == {"v1"}
 
 
 def with_norm(seed: int) -> dict[str, torch.Tensor]:
