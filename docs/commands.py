@@ -21,6 +21,9 @@ Exit codes: 0 fine, also when there was nothing to do; 1 stopped by an error; 2 
 checkpoints failed as `--fail-on` counts them, a source did not finish its listing, or an analysis failed; 4 refused by
 a guard; 5 busy, try again; 130 and 143 stopped cleanly.
 
+`--json` prints one object on every exit. A command that ends before it has a result prints `error` and `exit_code`;
+`release` prints its record in any case, with `outcome`, `exit_code` and `why`.
+
 A checkpoint that cannot be read fails, and makes the exit code 3 in the first run that finds it so; `--fail-on any`
 counts it in every run until it is read. What a source leaves out is skipped, and named with its reason, but is no
 failure.

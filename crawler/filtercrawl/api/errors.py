@@ -22,15 +22,20 @@ Cancelled                     a signal, not an error: the run ends cleanly
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class FiltercrawlError(Exception):
     """Base class; its text is one line that says what went wrong, where, and what to do.
 
     Attributes:
         exit_code: Exit code of a command that ends with this error.
+        record: What `--json` prints of a command that did something before it ended; None for the text alone.
     """
 
     exit_code = 1
+    record: Mapping[str, Any] | None = None
 
 
 class UsageError(FiltercrawlError):

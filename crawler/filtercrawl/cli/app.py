@@ -18,7 +18,7 @@ from filtercrawl.api.errors import Cancelled, FiltercrawlError
 from filtercrawl.api.plugin_manager import PluginFailure, Plugins, load_plugins
 from filtercrawl.cli import config, doctor, inspect, plugin, similar, sources, status, subset, sync
 from filtercrawl.cli.log_output import configure_logging
-from filtercrawl.cli.options import with_logging_options
+from filtercrawl.cli.options import print_error, with_json_on_every_exit, with_logging_options
 
 logger = logging.getLogger(__name__)
 
@@ -144,9 +144,14 @@ def build(plugins: Plugins) -> typer.Typer:
         ("config", config.run),
         ("doctor", doctor.run),
     ):
-        app.command(name)(with_logging_options(run))
+        app.command(name)(_with_common_behavior(run))
     app.add_typer(plugin.app, name="plugin")
     return app
+
+
+def _with_common_behavior(run: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what all commands have: options for logging, and with `--json` an object on every exit."""
+    return with_logging_options(with_json_on_every_exit(run))
 
 
 def _group(name: str) -> _PluginGroup:
@@ -158,7 +163,7 @@ def _group(name: str) -> _PluginGroup:
 def _plugin_command(name: str, run: Callable[..., None]) -> Any:
     """Return the Typer command for a plugin's function."""
     alone = typer.Typer(**_OPTIONS)
-    alone.command(name)(with_logging_options(run))
+    alone.command(name)(_with_common_behavior(run))
     return typer.main.get_command(alone)
 
 
@@ -177,11 +182,15 @@ def log_failure(failure: PluginFailure) -> None:
 def print_usage_error(error: Any) -> int:
     """Print what is wrong with a command line in the form of all errors, after Typer's lines on usage.
 
+    With `--json` it is printed as an object too.
+
     Returns:
         The exit code.
     """
     shown = io.StringIO()
     error.show(shown)
+    if "--json" in sys.argv[1:]:
+        print_error(error.format_message(), error.exit_code)
     typer.echo(re.sub("^Error: ", "error: ", shown.getvalue(), count=1, flags=re.MULTILINE), err=True, nl=False)
     return int(error.exit_code)
 

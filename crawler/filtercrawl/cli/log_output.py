@@ -79,6 +79,11 @@ class RedactionFilter(logging.Filter):
         record.stack_info = _redact(record.stack_info, tokens)
 
 
+def redacted(value: Any) -> Any:
+    """Return a value without the tokens in use and without secrets of URLs; what is not JSON becomes text."""
+    return _redact(value, [token for token in token_values() if len(token) >= _SHORTEST_TOKEN])
+
+
 def _redact(value: Any, tokens: Iterable[str]) -> Any:
     """Return a value of a log record without secrets; what is not JSON becomes text."""
     if value is None or isinstance(value, bool | int | float):

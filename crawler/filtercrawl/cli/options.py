@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import signal
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Protocol
 
 import typer
 
-from filtercrawl.cli.log_output import LogFormat, configure_logging
+from filtercrawl.api.errors import FiltercrawlError, describe_error
+from filtercrawl.cli.log_output import LogFormat, configure_logging, redacted
 from filtercrawl.config import PublishSettings, Settings
 from filtercrawl.config.fields import SettingField, settings_of
 
@@ -126,6 +129,55 @@ def with_logging_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+# Whether the command that is running has printed its JSON object.
+_printed: Final[ContextVar[bool]] = ContextVar("printed", default=False)
+_JSON_OPTIONS: Final = ("json", "as_json")
+_STOPPED: Final = "stopped by a signal"
+# Exit codes of shells for a signal begin above it.
+_SIGNALED: Final = 128
+
+
+def with_json_on_every_exit(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command with `--json` print an object also where it ends before it could: `error` and `exit_code`.
+
+    An error with a `record` has that printed in place of it. Errors are raised all the same.
+    """
+    name = next((name for name in _JSON_OPTIONS if name in inspect.signature(command).parameters), None)
+    if name is None:
+        return command
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        if not given[name]:
+            return command(**given)
+        _printed.set(False)
+        try:
+            command(**given)
+        except BaseException as error:
+            if not _printed.get() and (ending := _describe_ending(error)):
+                print_error(*ending)
+            raise
+
+    return run
+
+
+def _describe_ending(error: BaseException) -> tuple[str, int, Mapping[str, Any] | None] | None:
+    """Return text, exit code and record of what ended a command; None for an end without an error."""
+    if isinstance(error, FiltercrawlError):
+        return str(error), error.exit_code, error.record
+    if isinstance(error, KeyboardInterrupt):
+        return _STOPPED, _SIGNALED + signal.SIGINT, None
+    if isinstance(error, typer.Exit):
+        text = _STOPPED if error.exit_code > _SIGNALED else f"ended with exit code {error.exit_code}"
+        return (text, error.exit_code, None) if error.exit_code else None
+    return describe_error(error), 1, None
+
+
+def print_error(text: str, exit_code: int, record: Mapping[str, Any] | None = None) -> None:
+    """Print how a command with `--json` ended, without tokens and signed URLs."""
+    print_json(redacted(record or {"error": text, "exit_code": exit_code}))
+
+
 class Report(Protocol):
     """What a command has done."""
 
@@ -143,3 +195,4 @@ def print_report(report: Report, *, as_json: bool) -> None:
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object in ASCII, so that no text fails to print: names may hold lone surrogates."""
     typer.echo(json.dumps(value, indent=2, default=str))
+    _printed.set(True)

@@ -10,7 +10,7 @@ import typer
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
-from filtercrawl.cli.options import JsonOption, print_json, with_logging_options
+from filtercrawl.cli.options import JsonOption, print_json, with_json_on_every_exit, with_logging_options
 
 app = typer.Typer(
     help="Create a plugin, and check one.",
@@ -23,6 +23,7 @@ app = typer.Typer(
 
 @app.command("check")
 @with_logging_options
+@with_json_on_every_exit
 def check_plugin(
     module: Annotated[
         str,

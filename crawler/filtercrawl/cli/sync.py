@@ -104,7 +104,9 @@ def end_after_signal(number: int) -> NoReturn:
 
 def format_cost(cost: Cost, settings: Settings) -> str:
     """Describe what the checkpoints of one source cost, or will cost: bytes, share of their files, requests."""
-    counts = ", ".join(f"{format_count(count)} {word}" for word, count in cost.checkpoints.items() if count)
+    from filtercrawl.pipeline.report import LABELS
+
+    counts = ", ".join(f"{format_count(count)} {LABELS[word]}" for word, count in cost.checkpoints.items() if count)
     share = "" if cost.share is None else f" of {format_size(cost.total_bytes)} ({100 * cost.share:.1f} %)"
     verb = "will read" if settings.dry_run else "read"
     words = [f"{counts}; {verb} {'at most ' if cost.n_upper_bounds else ''}{format_size(cost.bytes)}{share}"]
@@ -114,18 +116,18 @@ def format_cost(cost: Cost, settings: Settings) -> str:
 
 
 def say_nothing_to_do(report: SyncReport, settings: Settings) -> str:
-    """Say why a run read nothing: all is up to date, all failed before, or no selector names a checkpoint."""
-    if report.checkpoints["waiting"] or report.empty:
+    """Say why a run read nothing: all is up to date, some are gone, all failed before, or no selector names one."""
+    if report.checkpoints["waiting"] or report.empty or report.removed_models:
         return "nothing was read"
     return f"nothing to do: {settings.dataset_name} is up to date"
 
 
 def show_counts(report: SyncReport) -> None:
     """Print how many checkpoints had which outcome; of listings that broke off at once, nobody knows."""
-    from filtercrawl.pipeline.report import WORDS
+    from filtercrawl.pipeline.report import LABELS, WORDS
 
     counts = report.checkpoints
-    counted = ", ".join(f"{format_count(counts[word])} {word}" for word in WORDS[1:] if counts[word])
+    counted = ", ".join(f"{format_count(counts[word])} {LABELS[word]}" for word in WORDS[1:] if counts[word])
     if counted or not report.problems:
         typer.echo(f"checkpoints: {counted or 'none'}")
 
@@ -142,7 +144,8 @@ def summarize(report: SyncReport, settings: Settings) -> None:
     for model_id, reason in report.failures.items():
         typer.echo(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
     if report.removed_models and not settings.prune:
-        typer.echo(f"{format_count(len(report.removed_models))} are no longer offered; --prune removes them")
+        gone = format_plural(len(report.removed_models), "checkpoint")
+        typer.echo(f"no longer offered: {gone}; --prune removes what the dataset has of them")
     if report.checkpoints["waiting"]:
         waiting = format_count(report.checkpoints["waiting"])
         typer.echo(f"{waiting} failed before and wait for their next attempt; --retry all tries them now")

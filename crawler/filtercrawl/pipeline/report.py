@@ -23,6 +23,8 @@ WORDS: Final = (
     "discovered", "new", "changed", "retry", "unchanged", "removed", "renamed", "duplicate", "failed", "skipped",
     "waiting", "ignored",
 )  # fmt: skip
+# What people read for a word: whether what is gone was removed depends on --prune.
+LABELS: Final = {word: word for word in WORDS} | {"removed": "no longer offered"}
 # Outcomes by which a checkpoint that was crawled is counted; others by why they were crawled.
 _OTHER_OUTCOMES: Final = ("renamed", "duplicate", "failed")
 # Reasons of skipped checkpoints that are shown.
@@ -241,7 +243,7 @@ class SyncReport:
 
     def __str__(self) -> str:
         counts = ", ".join(
-            f"{format_count(self.checkpoints[word])} {word}" for word in WORDS[1:] if self.checkpoints[word]
+            f"{format_count(self.checkpoints[word])} {LABELS[word]}" for word in WORDS[1:] if self.checkpoints[word]
         )
         lines = [f"checkpoints: {counts or 'none'}"]
         for selector, problem in self.problems.items():

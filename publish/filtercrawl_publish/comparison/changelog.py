@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from filtercrawl.dataset.card.body import escape
 from filtercrawl.dataset.card.counts import FileTotals
 from filtercrawl.dataset.card.release import Release
 from filtercrawl.dataset.catalog import Catalog
@@ -22,6 +21,7 @@ from filtercrawl.dataset.files.unpublished import CATALOG
 from filtercrawl_publish.comparison.compare import compare_snapshots
 from filtercrawl_publish.comparison.difference import Difference
 from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, files_to_compare
+from filtercrawl_publish.markdown_text import escape_markdown
 from filtercrawl_publish.rendering import text_environment
 from filtercrawl_publish.repository.base import Repository
 
@@ -114,11 +114,11 @@ def render_changelog(version: str, difference: Difference, earlier: str = "") ->
         earlier: CHANGES.md of the last version.
     """
     sections = [f"## {section.rstrip()}" for section in _SECTION.split(earlier)[1:]]
-    template = text_environment("filtercrawl_publish.comparison", escape).get_template("changes.md.j2")
+    template = text_environment("filtercrawl_publish.comparison", escape_markdown).get_template("changes.md.j2")
     return template.render(
         version=version,
         difference=difference,
-        changes=difference.as_markdown(escape),
+        changes=difference.as_markdown(escape_markdown),
         earlier_sections=sections[: MAX_SECTIONS - 1],
     )
 

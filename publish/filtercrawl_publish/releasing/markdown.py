@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.dataset.card.body import escape
+from filtercrawl.pipeline.report import LABELS
+from filtercrawl_publish.markdown_text import escape_markdown
 from filtercrawl_publish.rendering import text_environment
 
 __all__ = ["release_summary", "write_summary"]
@@ -28,13 +29,14 @@ def release_summary(record: Mapping[str, Any]) -> str:
         record: What `ReleaseReport.to_dict` returns. Its text is escaped.
     """
     failures = record["failures"]
-    template = text_environment("filtercrawl_publish.releasing", escape).get_template("summary.md.j2")
+    template = text_environment("filtercrawl_publish.releasing", escape_markdown).get_template("summary.md.j2")
     context = {
         **record,
         "title": _TITLES[record["outcome"]].format(version=record["version"]),
         "earlier_failures": {k: v for k, v in failures["all"].items() if k not in failures["new"]},
         "warnings": dict.fromkeys(record["warnings"]),
         "removed": dict.fromkeys(record["removed"]),
+        "checkpoints": {LABELS[word]: count for word, count in record["checkpoints"].items()},
         "max_listed": _MAX_LISTED,
     }
     return template.render(context)

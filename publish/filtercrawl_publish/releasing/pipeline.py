@@ -75,6 +75,7 @@ def run_release(request: ReleaseRequest) -> ReleaseReport:
     except FiltercrawlError as error:
         report.reason, report.exit_code = str(error), error.exit_code
         report.outcome = _OUTCOMES.get(error.exit_code, "error")
+        error.record = report.to_dict()
         raise
     except BaseException as error:
         report.reason, report.outcome, report.exit_code = f"{type(error).__name__}: {error}", "error", 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -10,8 +13,9 @@ from typer.testing import CliRunner, Result
 
 from filtercrawl.api.errors import AccessDeniedError, PolicyError, UsageError
 from filtercrawl.cli.app import build
-from support.hub.server import Fault, HubServer
-from support.nightly import FIRST, REPO, Job
+from filtercrawl.dataset.files.lock import locked
+from support.hub.server import Asked, Fault, HubServer
+from support.nightly import FIRST, REPO, ZOO, Job
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
@@ -134,3 +138,41 @@ def test_an_opt_out_of_much_is_a_loss_too(job: Job) -> None:
     with pytest.raises(PolicyError, match=r"at least 4 of 5 models"):
         job()
     assert "resolve" not in job.asked_of_zoo()
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(1, "error"), (4, "refused"), (5, "busy"), (130, "stopped"), (2, None)])
+def test_json_is_one_record_on_every_exit(job: Job, cli: Callable[..., Result], code: int, outcome: str | None) -> None:
+    job.set_day(2)
+    folder = job.tmp / "here"
+    command = ["release", REPO, *ZOO, "--dataset", str(folder), "--device", "cpu", "--json"]
+    if code == 1:
+        job.hub.role = "read"
+    elif code == 2:
+        command += ["--version", "main"]
+    elif code == 4:
+        job.hub.delete("org/a")
+        command.append("--prune")
+    elif code == 130:
+
+        def interrupt(number: int, asked: Asked, when: str) -> None:
+            if (asked.kind, when) == ("list", "asked"):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        job.hub.watch = interrupt
+    if code == 5:
+        with locked(folder, create=True):
+            done = cli(*command)
+    else:
+        done = cli(*command)
+    printed = json.loads(done.stdout)
+    assert (printed["exit_code"], printed.get("outcome")) == (code, outcome)
+    assert (printed["why"] if outcome else printed["error"]) is not None
+
+
+def test_what_is_gone_is_not_said_to_be_removed_and_up_to_date(job: Job) -> None:
+    job.hub.delete("org/a")
+    assert job() == 0
+    assert "1 no longer offered" in job.output
+    assert "no longer offered: 1 checkpoint; --prune removes" in job.output
+    assert "removed," not in job.output
+    assert "nothing to do" not in job.output

@@ -377,13 +377,14 @@ def test_whoever_waits_is_told(job: Job, tmp_path: Path, monkeypatch: pytest.Mon
     assert told.read_text().startswith("incomplete{")
     assert json.loads(told.read_text().removeprefix("incomplete"))["version"] == job.versions()[1]
     text = page.read_text()
-    assert text.startswith("before\n# acme&#47;kernels: incomplete")
+    assert text.startswith("before\n# acme/kernels: incomplete")
     assert "## New failures (1)" in text
-    assert "org/b_x_" not in text  # escaped
+    assert "org/b_x_/model.safetensors" in text
+    assert "&#" not in text
     own = tmp_path / "own.md"
     assert job("--notify-cmd", "no-such-program", "--summary", str(own), "--fail-on", "none") == 0
     assert "--notify-cmd: no-such-program cannot be run" in job.output
-    assert own.read_text().startswith("# acme&#47;kernels: ")
+    assert own.read_text().startswith("# acme/kernels: ")
     assert page.read_text() == text
     with pytest.raises(UsageError, match="no command"):
         job("--notify-cmd", "'")

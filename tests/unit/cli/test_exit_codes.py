@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -78,3 +79,14 @@ def test_a_wrong_command_line_has_the_form_of_other_errors(
         app.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_wrong_command_line_is_an_object_with_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["filtercrawl", "sync", "--json", "--no-such-option"])
+    with pytest.raises(SystemExit):
+        app.main()
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["exit_code"] == 2
+    assert "--no-such-option" in printed["error"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
-from filtercrawl.dataset.card.body import escape
 from filtercrawl_publish.comparison.changelog import MAX_SECTIONS, render_changelog
 from filtercrawl_publish.comparison.difference import Difference, LayerChurn
 from filtercrawl_publish.comparison.statistics import StatisticsShift
@@ -106,7 +107,7 @@ def test_statistics() -> None:
 def test_text_from_outside_is_no_markup() -> None:
     evil = "x](javascript:alert(1))<img src=x>\n## v9"
     text = render_changelog(evil, difference(gone=[{"model_id": evil, "reason": evil}]))
-    assert not set("<>[]") & set(text)
+    assert not {"<a", "<img"} & set(re.findall("<[a-z]+", MarkdownIt("commonmark").render(text)))
     assert text.count("\n## ") == 1
 
 
@@ -121,4 +122,4 @@ def test_changelog_keeps_earlier_sections() -> None:
     for number in range(3, MAX_SECTIONS + 10):
         text = render_changelog(f"v{number}", difference(), text)
     titles = [line for line in text.splitlines() if line.startswith("## ")]
-    assert (len(titles), titles[0]) == (MAX_SECTIONS, f"## {escape(f'v{MAX_SECTIONS + 9}')}")
+    assert (len(titles), titles[0]) == (MAX_SECTIONS, f"## v{MAX_SECTIONS + 9}")

@@ -30,7 +30,7 @@ def test_a_published_version() -> None:
     release.sync_report.failures = {"local/a": "HTTP 500"}
     release.sync_report.new_failures = ["local/a"]
     assert release_summary(release.to_dict()) == (
-        "# org&#47;kernels: published v2026\n\n"
+        "# org/kernels: published v2026\n\n"
         "| | |\n|---|---|\n"
         "| last version | v2025 |\n"
         "| checkpoints | 2 new, 1 failed |\n"
@@ -38,8 +38,8 @@ def test_a_published_version() -> None:
         "| read | 5.0 MB in 7 requests |\n"
         "| remaining | 0 |\n"
         "| seconds | sync 1.2, publish 2.0, total 3.2 |\n"
-        "\n## New failures (1)\n\n- local&#47;a: HTTP 500\n"
-        "\n## Earlier failures (1)\n\n- local&#47;b\n"
+        "\n## New failures (1)\n\n- local/a: HTTP 500\n"
+        "\n## Earlier failures (1)\n\n- local/b\n"
     )
 
 
@@ -47,7 +47,7 @@ def test_an_unchanged_dataset() -> None:
     release = report()
     release.outcome, release.reason = "unchanged", "no changes since v1"
     text = release_summary(release.to_dict())
-    assert text.startswith("# org&#47;kernels: no changes, nothing published\n\nno changes since v1\n\n| | |\n")
+    assert text.startswith("# org/kernels: no changes, nothing published\n\nno changes since v1\n\n| | |\n")
     assert "| last version | none |\n| checkpoints | none |\n" in text
 
 
@@ -57,7 +57,7 @@ def test_long_lists_are_counted_and_escaped() -> None:
     lines = release_summary(release.to_dict()).splitlines()
     assert "## Earlier failures (1,021)" in lines
     assert lines[-1] == "- and 1,001 more"
-    assert "- &#60;b&#62;0000: &#91;x&#93;&#40;y&#41;" in lines
+    assert "- &lt;b&gt;0000: \\[x\\](y)" in lines
     assert len([line for line in lines if line.startswith("- ")]) == 21
 
 
