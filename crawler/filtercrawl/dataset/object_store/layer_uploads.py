@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from filtercrawl.api.errors import FiltercrawlError
 from filtercrawl.dataset.files.atomic import remove
 from filtercrawl.dataset.files.layer_store import LocalLayerStore
 from filtercrawl.dataset.object_store.objects import ObjectStore
@@ -100,11 +101,14 @@ class UploadingLayerStore:
                 upload.result()
 
     def _upload(self, path: str) -> None:
+        file = self._folder / path
         try:
-            file = self._folder / path
-            if file.is_file():  # else the checkpoint has been replaced meanwhile
+            if file.is_file():
                 self._uploaded.add(path)  # also where it fails: the store may have it all the same
                 self._store.upload({path: file})
                 remove(file)
+        except FiltercrawlError:
+            if file.is_file():  # else its checkpoint was replaced meanwhile, and nobody needs it
+                raise
         finally:
             self._slots.release()
