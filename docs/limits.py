@@ -12,6 +12,7 @@ from filtercrawl_plugins.readers import npz
 from filtercrawl_plugins.readers.keras import datasets
 from filtercrawl_plugins.readers.onnx.graph import parse, tensor_proto
 from filtercrawl_plugins.readers.torch import distributed_metadata, tensor_locator, tensor_walk, torchscript
+from filtercrawl_plugins.sources.local import metadata_table, side_files
 
 INTRODUCTION = """# Limits of readers
 
@@ -58,6 +59,9 @@ OTHERS = (
     ("bytes of the code of a class of TorchScript; nothing is known of longer ones", torchscript.MAX_CODE_BYTES),
     ("chunks of a tensor of a distributed checkpoint", distributed_metadata.MAX_CHUNKS),
     ("groups and arrays of an HDF5 file", datasets.MAX_OBJECTS),
+    ("bytes of a file that describes the checkpoints beside it, such as `metadata.csv`", side_files.MAX_BYTES),
+    ("rows of such a file", metadata_table.MAX_ROWS),
+    ("bytes of `metadata.parquet` once decoded", metadata_table.MAX_DECODED),
 )
 
 

@@ -1,7 +1,7 @@
 """What reading the structure of one checkpoint may cost: a budget that parsers charge where they do the work.
 
 All parsers of a checkpoint share one budget, also those of archives inside of archives. Limits grow with the size of
-the file, so that a small file cannot ask for much; `docs/security.md` lists them.
+the file, so that a small file cannot ask for much; `docs/limits.md` lists them.
 """
 
 from __future__ import annotations

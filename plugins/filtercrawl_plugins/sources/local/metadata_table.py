@@ -13,6 +13,10 @@ from typing import Any, Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl_plugins.sources.local.side_files import read_side_file
 
+# Rows, and bytes of the columns of Parquet once decoded, whatever few bytes of a file stand for them.
+MAX_ROWS: Final = 1_000_000
+MAX_DECODED: Final = 256 * 1024 * 1024
+_BATCH_ROWS: Final = 64
 _MAX_FIELD: Final = 1024 * 1024
 _INTEGER: Final = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
 _FLOAT: Final = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?")
@@ -30,14 +34,21 @@ def read_table(path: Path, root: Path) -> list[Row]:
     Raises:
         CheckpointError: The file cannot be read, is too large, or has no column `file_name`.
     """
-    data = read_side_file(path, root)
+    data, rows = read_side_file(path, root), list[Row]()
     try:
-        rows = [{key: value for key, value in row.items() if not _is_empty(value)} for row in READERS[path.name](data)]
+        for row in READERS[path.name](data):
+            _check_count(len(rows) + 1)
+            rows.append({key: value for key, value in row.items() if not _is_empty(value)})
     except (ValueError, RecursionError, csv.Error) as error:
         raise FormatError(f"{path.name}: cannot be read ({' '.join(str(error).split())})") from error
     if not any("file_name" in row for row in rows):
         raise FormatError(f"{path.name}: has no column file_name")
     return rows
+
+
+def _check_count(rows: int) -> None:
+    if rows > MAX_ROWS:
+        raise ValueError(f"more than {MAX_ROWS:,} rows")
 
 
 def _read_csv(data: bytes) -> Iterator[Row]:
@@ -68,7 +79,12 @@ def _read_parquet(data: bytes) -> Iterator[Row]:
 
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
-            for batch in file.iter_batches():
+            _check_count(file.metadata.num_rows)
+            n_bytes = 0
+            for batch in file.iter_batches(_BATCH_ROWS):
+                n_bytes += batch.nbytes
+                if n_bytes > MAX_DECODED:
+                    raise ValueError(f"more than {MAX_DECODED:,} bytes")
                 yield from batch.to_pylist()
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
