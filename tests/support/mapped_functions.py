@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -32,6 +34,25 @@ def die_once(marker: Path) -> str:
 def die(item: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return item
+
+
+def squares(item: int) -> Iterator[int]:
+    """Return what cannot be pickled."""
+    return (number * number for number in range(item))
+
+
+@dataclass(frozen=True)
+class Unsendable:
+    """An item that fails when it is pickled."""
+
+    number: int
+
+    def __reduce__(self) -> str:
+        raise ValueError("stays here")
+
+
+def number_of(item: Unsendable) -> int:
+    return item.number
 
 
 def print_and_sleep(seconds: float) -> float:

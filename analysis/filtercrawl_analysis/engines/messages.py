@@ -18,7 +18,7 @@ class Outcome:
     Attributes:
         value: The function's value.
         error: What it raised; None if it did not.
-        unknown: Whether the other process cannot load the function or the item, such as one of `__main__`.
+        unknown: Whether the other process cannot load the function or the item, or not send the value.
     """
 
     value: Any = None
@@ -27,11 +27,12 @@ class Outcome:
 
 
 def pack_call(function: Callable[[Any], Any], item: Any) -> bytes | None:
-    """Return a call as bytes; None where the function or the item cannot be pickled, such as a lambda."""
+    """Return a call as bytes; None where another process cannot load it, such as a lambda or what a script defines."""
     try:
-        return pickle.dumps((function, item), pickle.HIGHEST_PROTOCOL)
-    except (pickle.PicklingError, AttributeError, TypeError):
+        call = pickle.dumps((function, item), pickle.HIGHEST_PROTOCOL)
+    except Exception:  # noqa: BLE001 - whatever an item of a plugin raises
         return None
+    return None if b"__main__" in call else call  # which is another module there, perhaps with the same names
 
 
 def answer_call(call: bytes) -> bytes:
@@ -41,9 +42,13 @@ def answer_call(call: bytes) -> bytes:
     except Exception:  # noqa: BLE001 - whatever an import raises
         return pickle.dumps(Outcome(unknown=True))
     try:
-        return pickle.dumps(Outcome(value=compute(function, item)), pickle.HIGHEST_PROTOCOL)
+        outcome = Outcome(value=compute(function, item))
     except Exception as error:  # noqa: BLE001 - the process of the run raises it again
         return _pack_error(error)
+    try:
+        return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
+    except Exception:  # noqa: BLE001 - whatever a value of a plugin raises
+        return pickle.dumps(Outcome(unknown=True))
 
 
 def unpack_outcome(answer: bytes) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,16 @@ from filtercrawl_analysis.engines import processes
 from filtercrawl_analysis.engines.processes import ProcessEngine
 from filtercrawl_analysis.run.execute import execute
 from support.engines import files
-from support.mapped_functions import die, die_once, fail_at_three, print_and_sleep, process_of
+from support.mapped_functions import (
+    Unsendable,
+    die,
+    die_once,
+    fail_at_three,
+    number_of,
+    print_and_sleep,
+    process_of,
+    squares,
+)
 from support.synthetic_datasets import EDGES, SMOOTH, net, plant
 
 JOBS = 2
@@ -67,6 +77,22 @@ def test_an_error_of_an_item_is_raised_at_its_place(engine: ProcessEngine) -> No
 
 def test_what_other_processes_do_not_know_is_computed_in_this_one(engine: ProcessEngine) -> None:
     assert list(engine.map(lambda item: (item, os.getpid()), [1, 2])) == [(1, os.getpid()), (2, os.getpid())]
+
+
+def test_what_cannot_be_sent_is_computed_in_this_process(engine: ProcessEngine) -> None:
+    assert [list(found) for found in engine.map(squares, [2, 3])] == [[0, 1], [0, 1, 4]]
+    assert list(engine.map(number_of, [Unsendable(1), Unsendable(2)])) == [1, 2]
+
+
+def test_a_function_of_the_script_is_not_taken_for_one_of_the_process(
+    engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main(item: int) -> int:
+        return item + 1
+
+    main.__module__, main.__qualname__ = "__main__", "main"
+    monkeypatch.setattr(sys.modules["__main__"], "main", main, raising=False)
+    assert list(engine.map(main, [1, 2])) == [2, 3]
 
 
 def test_what_a_function_prints_does_not_get_between_answers(engine: ProcessEngine) -> None:

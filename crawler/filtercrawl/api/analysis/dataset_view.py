@@ -124,11 +124,11 @@ class DatasetView(Protocol):
         """Yield the function's value of each item, in their order, computed by the engine of the run.
 
         A value must depend on its item alone: seeds of random numbers are part of it, and it has everything that is
-        read of the dataset. Functions of a module and items that can be pickled are computed in other processes, all
-        others in this one.
+        read of the dataset. Functions of a module whose items and values can be pickled are computed in other
+        processes, all others in this one.
 
         Args:
-            function: Called once for each item.
+            function: Called for each item; again where its process is lost, or its value cannot be sent.
             items: Taken as they are needed, a few ahead of the value that is yielded next. An item that takes some
                 tenths of a second is worth its way.
 
