@@ -9,14 +9,14 @@ On a CPU it prints how many operators a batch takes, which is the same number on
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import StoredTensor
@@ -28,22 +28,12 @@ from filtercrawl.pipeline.crawling.batch_plan import BatchPlan, numbers_per_batc
 from filtercrawl.pipeline.crawling.device_batches import DeviceBatches
 from filtercrawl_analysis.layer_stats.quality import Quality
 
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests")]
+
+from support.operator_calls import OperatorCalls  # noqa: E402
+
 COPY_BYTES = 2**30
 ROUNDS = 5
-
-
-class Calls(TorchDispatchMode):
-    """Counts operator calls, views included."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        self.counts[str(func)] += 1
-        return func(*args, **(kwargs or {}))
 
 
 def random_layers(n_layers: int, channels: int) -> tuple[Layer, ...]:
@@ -60,10 +50,10 @@ def random_layers(n_layers: int, channels: int) -> tuple[Layer, ...]:
 def count_operators(plan: BatchPlan, batches: DeviceBatches) -> None:
     for _ in range(2):  # each of two buffers grows to what a batch needs
         batches.start(plan).wait()
-    with Calls() as calls:
+    with OperatorCalls() as calls:
         batches.start(plan).wait()
-    print(f"operators of a batch of {len(plan.layers)} layers: {calls.counts.total()}")
-    for name, count in calls.counts.most_common():
+    print(f"operators of a batch of {len(plan.layers)} layers: {len(calls.names)}")
+    for name, count in Counter(calls.names).most_common():
         print(f"  {count:3} {name}")
 
 

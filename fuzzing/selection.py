@@ -1,4 +1,4 @@
-"""Which inputs stay in the corpus: the smallest that together reach every branch that any of them reaches."""
+"""Which inputs stay in the corpus: small ones that together reach the branches that any of them reaches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Bytes of an input that stays, and inputs of a target that do.
-MAX_BYTES: Final = 8_192
+MAX_KEPT_BYTES: Final = 8_192
 MAX_INPUTS: Final = 40
 
 # A step from a line of a function to another.
@@ -48,7 +48,7 @@ def select(run: Callable[[bytes], None], paths: Iterable[Path]) -> list[Path]:
     reached: set[Branch] = set()
     gains: list[tuple[int, Path]] = []
     for size, _, path in sized:
-        if size <= MAX_BYTES and (new := branches(run, path.read_bytes()) - reached):
+        if size <= MAX_KEPT_BYTES and (new := branches(run, path.read_bytes()) - reached):
             reached |= new
             gains.append((len(new), path))
     gains.sort(key=lambda gain: -gain[0])

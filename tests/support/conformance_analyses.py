@@ -39,7 +39,7 @@ WRONG_ANALYSES = {
     "a table name of another analysis": ('"sizes", title="Sizes", rows', '"layer_quality", title="Sizes", rows', "is left out: a second table"),
     "figures of pyplot left open": (
         _RUN, _RUN + "        import matplotlib; matplotlib.use('agg')\n        import matplotlib.pyplot; matplotlib.pyplot.figure()\n",
-        "leaves 1 figures of pyplot open",
+        "leaves 1 figure of pyplot open",
     ),
     "settings of matplotlib changed": (
         _RUN, _RUN + "        import matplotlib; matplotlib.rcParams['font.size'] = 31\n", "leaves other settings of matplotlib: font.size"

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from filtercrawl.api.formatting import format_plural
+
 
 def main() -> None:
     """Run the command line of this process."""
@@ -34,7 +36,7 @@ def _rc_params() -> dict[str, Any]:
 def _figures() -> Iterator[str]:
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None and pyplot.get_fignums():
-        yield f"leaves {len(pyplot.get_fignums())} figures of pyplot open"
+        yield f"leaves {format_plural(len(pyplot.get_fignums()), 'figure')} of pyplot open"
 
 
 def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
