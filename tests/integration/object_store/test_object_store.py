@@ -22,6 +22,7 @@ from filtercrawl.config.dataset_url import working_folder
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.manifest import ABOUT_RUNS
 from filtercrawl.dataset.object_store import session
+from filtercrawl.dataset.object_store.layer_uploads import STAGED
 from filtercrawl.dataset.object_store.session import stored_dataset
 from filtercrawl.pipeline.report import SyncReport
 from support.engines import files
@@ -344,4 +345,17 @@ def test_working_folder_can_be_deleted(
     before = server.objects(url)
     shutil.rmtree(settings_on().dataset)
     assert sync_on().checkpoints["unchanged"] == 4
+    assert server.objects(url) == before
+
+
+def test_what_workers_of_a_killed_run_have_uploaded_is_deleted(
+    filled: Path, url: str, server: ObjectStoreServer, sync_on: SyncUrl
+) -> None:
+    sync_on()
+    before = server.objects(url)
+    left = {f"{STAGED}/attempt.parquet": b"layers", ".filtercrawl/unclean": b""}
+    for path, content in left.items():
+        server.files().pipe_file(f"{url}/{path}", content)
+    sync_on()
+    assert not left.keys() & server.objects(url, hidden=True).keys()
     assert server.objects(url) == before

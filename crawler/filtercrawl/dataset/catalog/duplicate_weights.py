@@ -109,7 +109,7 @@ class WeightOwnership:
         roles = assign_roles(members, self.may_publish_weights)
         staged = arriving[1] if arriving is not None and arriving[0] == roles.owner else None
         file: str | None = None
-        if staged is not None and staged.staged is not None:
+        if staged is not None and staged.path is not None:
             self.dataset.install_layers(staged)
             file = staged.path
         elif roles.owner is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import replace_if_changed
-from filtercrawl.dataset.files.layer_store import LayerStore
+from filtercrawl.dataset.files.layer_store import LayerStore, SupportsUploads
 from filtercrawl.dataset.files.layers_reader import LayersFileReader
 from filtercrawl.dataset.files.unpublished import TEMPORARY
 from filtercrawl.dataset.schema.layer_row import IndexRow
@@ -39,12 +39,18 @@ class WritableDataset:
         return self.layer_store.can_fetch(path) or self.catalog.is_released(path)
 
     def install_layers(self, staged: StagedLayers) -> None:
-        """Move a staged layers file into the folder."""
-        if staged.staged is not None and staged.path is not None and staged.sha256 is not None:
+        """Move a staged layers file into the folder, or one that is uploaded to its place in the object store."""
+        if staged.path is None or staged.sha256 is None:
+            return
+        if staged.staged is not None:
             replace_if_changed(staged.staged, self.folder / staged.path)
             discard(staged)
-            self.catalog.put_layer_file(staged.path, staged.size, staged.sha256)
+        self.catalog.put_layer_file(staged.path, staged.size, staged.sha256)
+        if staged.uploaded is None:
             self.layer_store.added(staged.path)
+        else:
+            assert isinstance(self.layer_store, SupportsUploads)
+            self.layer_store.take(staged.uploaded, staged.path)
 
     def copy_layers(self, row: ModelRow, layers: Sequence[IndexRow], path: str) -> StagedLayers:
         """Write the layers in a file of the dataset once more, as those of another checkpoint."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class LayerStore(Protocol):
@@ -30,6 +30,15 @@ class LayerStore(Protocol):
 
     def free_space(self) -> int:
         """Move files out of the folder if it is full; return the bytes of the layers files that are still there."""
+        ...
+
+
+@runtime_checkable
+class SupportsUploads(Protocol):
+    """A `LayerStore` into which workers upload layers files themselves."""
+
+    def take(self, uploaded: str, path: str) -> None:
+        """Move a file that a worker has uploaded to its place."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -11,9 +11,13 @@ from typing import Final
 from filtercrawl.api.errors import FiltercrawlError
 from filtercrawl.dataset.files.atomic import remove
 from filtercrawl.dataset.files.layer_store import LocalLayerStore
+from filtercrawl.dataset.files.unpublished import HIDDEN
 from filtercrawl.dataset.object_store.objects import ObjectStore
 
-__all__ = ["UploadingLayerStore"]
+__all__ = ["STAGED", "UploadingLayerStore"]
+
+# Layers files that workers have uploaded and that the run has not yet committed.
+STAGED: Final = f"{HIDDEN}/staged"
 
 _UPLOADS: Final = 4
 # Files that may wait for their upload: a run that reads faster than it uploads waits, and does not fill the disk.
@@ -65,9 +69,25 @@ class UploadingLayerStore:
         Raises:
             NetworkError: An earlier upload has failed; that file is still in the folder.
         """
-        self._wait([other for other, upload in self._pending.items() if upload.done()])
-        self._slots.acquire()
-        self._pending[path] = self._pool.submit(self._upload, path)
+        self._begin(path, lambda: self._upload(path))
+
+    def take(self, uploaded: str, path: str) -> None:
+        """Move a file that a worker has uploaded to its place, in the background, within the store.
+
+        A run that is killed before that reads the checkpoint again.
+
+        Raises:
+            NetworkError: An earlier upload has failed.
+        """
+        self._begin(path, lambda: self._move(uploaded, path))
+
+    def delete_staged(self) -> None:
+        """Delete what workers have uploaded and no run will commit any more.
+
+        Raises:
+            NetworkError: The store cannot be reached.
+        """
+        self._store.delete(self._store.list(STAGED))
 
     def free_space(self) -> int:
         """Wait until all files are uploaded; return the bytes of those that are still in the folder."""
@@ -94,6 +114,11 @@ class UploadingLayerStore:
         """End the uploads; those that have not begun are left for the next run."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _begin(self, path: str, upload: Callable[[], None]) -> None:
+        self._wait([other for other, pending in self._pending.items() if pending.done()])
+        self._slots.acquire()
+        self._pending[path] = self._pool.submit(upload)
+
     def _wait(self, paths: Iterable[str]) -> None:
         for path in paths:
             upload = self._pending.pop(path, None)
@@ -110,5 +135,13 @@ class UploadingLayerStore:
         except FiltercrawlError:
             if file.is_file():  # else its checkpoint was replaced meanwhile, and nobody needs it
                 raise
+        finally:
+            self._slots.release()
+
+    def _move(self, uploaded: str, path: str) -> None:
+        try:
+            self._uploaded.add(path)  # also where it fails: the store may have it all the same
+            self._store.copy([(uploaded, path)])
+            self._store.delete([uploaded])
         finally:
             self._slots.release()

@@ -56,6 +56,7 @@ class StoredDataset:
         self._folder, self._log = WorkingFolder(settings.dataset), CommitLog(store)
         self._base = base
         self._saved = time.monotonic()
+        self._workers_upload = settings.engine == "ray"
         # Until the store holds what a commit names and nothing else: readers may see another state, and there may be
         # objects of a killed run.
         self._clean = lease is None or (lease.clean and store.read(_UNCLEAN) is None)
@@ -67,7 +68,9 @@ class StoredDataset:
         return time.monotonic() - self._saved >= _SAVE_SECONDS
 
     def resume_uploads(self) -> None:
-        """Upload the layers files that a killed run left in the folder."""
+        """Upload the layers files that a killed run left in the folder, and delete what its workers left unfinished."""
+        if not self._clean:
+            self.layers.delete_staged()
         with Catalog(self._dataset) as catalog:
             left = [path for path in stored_layers(self._dataset) if catalog.has_layer_file(path)]
         for path in left:
@@ -109,11 +112,17 @@ class StoredDataset:
             self._folder.note(commit, _layers_files(catalog))
         self._base, self._clean = commit, True
 
+    def delete_staged(self) -> None:
+        """Delete what workers have uploaded and the run did not keep."""
+        if self._workers_upload:
+            self.layers.delete_staged()
+            self._workers_upload = False
+
     def end(self) -> None:
         """Give the lease back, with a note whether the store may hold what no commit names."""
         self.layers.close()
         if self._lease is not None:
-            self._lease.end(clean=self._clean and not self.layers.take_uploaded())
+            self._lease.end(clean=self._clean and not self._workers_upload and not self.layers.take_uploaded())
 
     def _lost_layers(self) -> frozenset[str]:
         """Return the layers files that the store should have and has not, where somebody has deleted them."""
@@ -222,6 +231,7 @@ def stored_dataset(
             dataset.resume_uploads()
             yield dataset
             dataset.save()
+            dataset.delete_staged()
         finally:
             dataset.end()
 

@@ -27,7 +27,7 @@ class StagedLayers:
     """The layers of one checkpoint, written to a file that is not yet part of the dataset.
 
     Attributes:
-        staged: The file; None when no layer is emitted.
+        staged: The file; None when no layer is emitted, or where it is uploaded.
         path: Where it belongs in the dataset.
         size: Its bytes.
         sha256: Its SHA-256.
@@ -35,6 +35,7 @@ class StagedLayers:
         samples: The kernels picked from each layer, with its layer_sha256.
         sketches: Rows of `sketches`, where a measure makes them.
         effective: Rows of `effective`; None without any.
+        uploaded: Where a worker has put the file in the object store of the dataset, if it is not on this machine.
     """
 
     staged: Path | None
@@ -45,6 +46,7 @@ class StagedLayers:
     samples: tuple[tuple[str, Samples], ...]
     sketches: tuple[Mapping[str, Any], ...] = ()
     effective: pa.RecordBatch | None = None
+    uploaded: str | None = None
 
     @classmethod
     def without_file(cls, rows: Iterable[IndexRow], effective: pa.RecordBatch | None = None) -> Self:
@@ -80,7 +82,7 @@ def copy_layers(
 
 
 def discard(staged: StagedLayers | None) -> None:
-    """Remove a staged file that is not needed."""
+    """Remove a staged file of this machine that is not needed; what was uploaded is deleted at the end of the run."""
     if staged is not None and staged.staged is not None:
         staged.staged.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from filtercrawl.api.errors import NetworkError
-from filtercrawl.dataset.object_store.layer_uploads import UploadingLayerStore
+from filtercrawl.dataset.object_store.layer_uploads import STAGED, UploadingLayerStore
 from filtercrawl.dataset.object_store.objects import ObjectStore
 
 PATH = "data/layers/a/b.parquet"
@@ -67,4 +67,30 @@ def test_a_file_that_is_not_uploaded_stays(folder: Path) -> None:
     with pytest.raises(NetworkError, match="the line is down"):
         layers.flush()
     assert (folder / PATH).is_file()
+    layers.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(f"memory://{tmp_path.name}/kernels")
+
+
+def test_an_uploaded_file_is_moved_to_its_place(store: ObjectStore, tmp_path: Path) -> None:
+    store.write(f"{STAGED}/attempt.parquet", b"layers")
+    layers = UploadingLayerStore(store, tmp_path)
+    layers.take(f"{STAGED}/attempt.parquet", PATH)
+    layers.flush()
+    assert (store.read(PATH), store.list(STAGED)) == (b"layers", [])
+    assert layers.take_uploaded() == {PATH}
+    layers.fetch(PATH)
+    assert (tmp_path / PATH).read_bytes() == b"layers"
+    layers.close()
+
+
+def test_what_no_run_kept_is_deleted(store: ObjectStore, tmp_path: Path) -> None:
+    store.write(PATH, b"kept")
+    store.write(f"{STAGED}/lost.parquet", b"layers")
+    layers = UploadingLayerStore(store, tmp_path)
+    layers.delete_staged()
+    assert store.list("") == [PATH]
     layers.close()

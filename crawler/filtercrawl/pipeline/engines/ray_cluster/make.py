@@ -49,6 +49,7 @@ def ray_engine(
         versions={name: public_version(name) for name in sorted({*_DISTRIBUTIONS, *of_plugins})},
         tokens=tokens_of(settings),
         marker=secrets.token_hex(16),
+        dataset_url=settings.dataset_url,
     )
     run = RayRun(
         address=settings.ray_address,

@@ -24,6 +24,7 @@ class RayWorkerSettings(WorkerSettings):
         versions: Versions of distributions on which the bytes of results depend.
         tokens: Environment variables that hold a token on the machine of the run.
         marker: Content of the file `MARKER` in the folder of staged files.
+        dataset_url: Of the dataset, where it is in an object store: workers upload layers files there.
     """
 
     run_id: str
@@ -32,6 +33,7 @@ class RayWorkerSettings(WorkerSettings):
     versions: Mapping[str, str]
     tokens: tuple[str, ...]
     marker: str
+    dataset_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from filtercrawl.config.environment import is_set
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.engines.ray_cluster.messages import MARKER, FileChunk, Message, RayWorkerSettings
 from filtercrawl.pipeline.engines.ray_cluster.questions import DriverClaims
+from filtercrawl.pipeline.engines.ray_cluster.uploader import Uploader
 from filtercrawl.pipeline.engines.workers.messages import Finished, Order, Started
 from filtercrawl.pipeline.engines.workers.task_crawler import UPDATE_SECONDS, TaskCrawler
 from filtercrawl.pipeline.process_settings import limit_torch_threads
@@ -69,6 +70,7 @@ class Worker:
         self._settings = settings
         self._coordinator = coordinator
         self._crawler = TaskCrawler(settings, plugins, self._admit)
+        self._uploader = None if settings.dataset_url is None else Uploader(settings.dataset_url)
         self._temporary = tempfile.TemporaryDirectory(prefix="filtercrawl-")  # noqa: TID251 - until its process ends
 
     def run(self, order: Order) -> Iterator[Message]:
@@ -99,11 +101,15 @@ class Worker:
     def _crawl(self, order: Order, staging: Path, outbox: queue.SimpleQueue[Message]) -> None:
         limit_torch_threads()
         claims = DriverClaims(order.attempt, outbox, self._coordinator)
-        outbox.put(self._crawler.crawl(order.task, staging, claims, WeightedSemaphore(1)))
+        finished = self._crawler.crawl(order.task, staging, claims, WeightedSemaphore(1))
+        if self._uploader is not None and finished.result is not None:
+            finished = replace(finished, result=self._uploader.uploaded(finished.result, order.attempt))
+        outbox.put(finished)
 
     def _staging(self, order: Order) -> Path:
-        """Return the folder of staged files: in the dataset folder if this machine sees that."""
-        return (self._settings.staging if self._sees_dataset() else Path(self._temporary.name)) / order.attempt
+        """Return the folder of staged files: in the dataset folder if this machine sees that and keeps files there."""
+        is_shared = self._uploader is None and self._sees_dataset()
+        return (self._settings.staging if is_shared else Path(self._temporary.name)) / order.attempt
 
     def _sees_dataset(self) -> bool:
         try:
