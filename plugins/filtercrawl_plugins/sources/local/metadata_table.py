@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from filtercrawl.api.errors import FormatError
+from filtercrawl.api.errors import CheckpointError, FormatError
+from filtercrawl_plugins.formats.json_text import parse_json
 from filtercrawl_plugins.sources.local.side_files import read_side_file
 
 # Rows, and bytes of the columns of Parquet once decoded, whatever few bytes of a file stand for them.
@@ -39,7 +39,7 @@ def read_table(path: Path, root: Path) -> list[Row]:
         for row in READERS[path.name](data):
             _check_count(len(rows) + 1)
             rows.append({key: value for key, value in row.items() if not _is_empty(value)})
-    except (ValueError, RecursionError, csv.Error) as error:
+    except (ValueError, CheckpointError, csv.Error) as error:
         raise FormatError(f"{path.name}: cannot be read ({' '.join(str(error).split())})") from error
     if not any("file_name" in row for row in rows):
         raise FormatError(f"{path.name}: has no column file_name")
@@ -63,7 +63,7 @@ def _read_json_lines(data: bytes) -> Iterator[Row]:
     for number, line in enumerate(_text(data), 1):
         if not line.strip():
             continue
-        row = json.loads(line)
+        row = parse_json(line.encode(), f"line {number}")
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is no JSON object")
         yield row

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 from filtercrawl.api.errors import CheckpointError
+from filtercrawl_plugins.formats.json_text import parse_json
 from filtercrawl_plugins.sources.local.side_files import read_side_file
 
 TRAINER_STATE: Final = "trainer_state.json"
@@ -38,10 +38,7 @@ def read_trainer_state(path: Path, root: Path) -> TrainerState | None:
         path: The file.
         root: The folder that is listed.
     """
-    try:
-        state: Any = json.loads(_read(path, root) or "null")
-    except (ValueError, RecursionError):
-        return None
+    state = _parse(_read(path, root))
     if not isinstance(state, dict) or not _is_step(state.get("global_step")):
         return None
     epoch = state.get("epoch")
@@ -62,11 +59,8 @@ def read_iterations(path: Path, root: Path) -> dict[str, int]:
         root: The folder that is listed.
     """
     found: dict[str, int] = {}
-    for line in (_read(path, root) or "").splitlines():
-        try:
-            result: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
+    for line in _read(path, root).splitlines():
+        result = _parse(line)
         if not isinstance(result, dict):
             continue
         folder, iteration = result.get("checkpoint_dir_name"), result.get("training_iteration")
@@ -75,10 +69,18 @@ def read_iterations(path: Path, root: Path) -> dict[str, int]:
     return found
 
 
-def _read(path: Path, root: Path) -> str | None:
-    """Return the text of a file; None if it cannot be read."""
+def _read(path: Path, root: Path) -> str:
+    """Return the text of a file; nothing if it cannot be read."""
     try:
         return read_side_file(path, root).decode(errors="replace")
+    except CheckpointError:
+        return ""
+
+
+def _parse(text: str) -> Any:
+    """Return what a text of JSON states; None if it is none, or has too many values."""
+    try:
+        return parse_json(text.encode(), "notes of a trainer")
     except CheckpointError:
         return None
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl_plugins.formats import json_text
 from filtercrawl_plugins.sources.local import metadata_table
 from filtercrawl_plugins.sources.local.metadata_table import read_table
 
@@ -42,3 +43,12 @@ def test_many_lines_are_refused(name: str, text: str, tmp_path: Path, monkeypatc
     monkeypatch.setattr(metadata_table, "MAX_ROWS", 10)
     with pytest.raises(FormatError, match=rf"{name}: cannot be read \(more than 10 rows\)"):
         read_table(tmp_path / name, tmp_path)
+
+
+def test_a_line_with_too_many_values_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_text, "MAX_VALUES", 10)
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a"}\n{"file_name": "b", "x": [' + "[]," * 10 + "[]]}\n")
+    with pytest.raises(
+        FormatError, match=r"metadata\.jsonl: cannot be read \(line 2: has \d+ values of JSON, at most 10"
+    ):
+        read_table(tmp_path / "metadata.jsonl", tmp_path)
