@@ -58,7 +58,10 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 def _metrics(value: Any) -> dict[str, Any]:
-    metrics = json.loads(value, parse_constant=_no_number) if isinstance(value, str) else value
+    try:
+        metrics = json.loads(value, parse_constant=_no_number) if isinstance(value, str) else value
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(metrics, dict):
         raise ValueError("not a JSON object")
     return metrics
