@@ -59,7 +59,10 @@ OTHERS = (
     ("bytes of the code of a class of TorchScript; nothing is known of longer ones", torchscript.MAX_CODE_BYTES),
     ("chunks of a tensor of a distributed checkpoint", distributed_metadata.MAX_CHUNKS),
     ("groups and arrays of an HDF5 file", datasets.MAX_OBJECTS),
-    ("bytes of a file that describes the checkpoints beside it, such as `metadata.csv`", side_files.MAX_BYTES),
+    (
+        "bytes of a file that describes the checkpoints beside it, such as `metadata.csv`; a larger one is ignored",
+        side_files.MAX_BYTES,
+    ),
     ("rows of such a file", metadata_table.MAX_ROWS),
     ("bytes of `metadata.parquet` once decoded", metadata_table.MAX_DECODED),
 )

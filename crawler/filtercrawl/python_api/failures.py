@@ -52,7 +52,7 @@ _CAUSES: Final = tuple(
         ),
         (
             "its reader died",
-            r"its process (?:crashed|ended early|was killed)",
+            r"its process (?:crashed|ended early)",
             "keep the file and report it",
         ),
         (

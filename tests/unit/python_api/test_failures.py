@@ -20,6 +20,7 @@ from filtercrawl.python_api.failures import group_failures
         ("the budget of 10 requests is used up; run again to continue", "budget used up"),
         ("unexpected KeyError: 'x'; please report this as a bug", "fault of filtercrawl or of a plugin"),
         ("ran out of memory while reading; give this machine more memory, or set --jobs 1", "out of memory"),
+        ("its process was killed, as by a system that is short of memory; fewer --jobs take less", "out of memory"),
         ("used 1h of CPU time; --cpu-limit allows more", "too slow"),
         ("reading its structure takes more than 10s of CPU time; --structure-limit allows more", "too slow"),
         ("no progress for 900s", "too slow"),
