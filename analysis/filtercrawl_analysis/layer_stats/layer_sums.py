@@ -96,15 +96,16 @@ class BinnedBasis:
     high: float
     bins: int
 
+    @cached_property
     def places(self) -> Array:
-        """Return [taps, 1 + taps]: the bin of a component is the first column plus the others times the kernel."""
+        """[taps, 1 + taps]: the bin of a component is the first column plus the others times the kernel."""
         width = (self.high - self.low) / self.bins
         return np.column_stack([np.full(len(self.rows), -self.low / width), self.rows / width])
 
     @cached_property
     def folded(self) -> FoldedBasis:
         """The basis for kernels that are folded in the middle."""
-        first, rows = np.split(self.places(), [1], axis=1)
+        first, rows = np.split(self.places, [1], axis=1)
         half = rows.shape[1] // 2
         even, odd = ((rows + sign * rows[:, ::-1]) / 2 for sign in (1, -1))
         for part in (even, odd):

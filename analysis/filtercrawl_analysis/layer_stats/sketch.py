@@ -16,7 +16,15 @@ from filtercrawl_analysis.layer_stats.layer_sums import BinnedBasis, LayerSums, 
 from filtercrawl_analysis.layer_stats.moments import LayerMoments
 from filtercrawl_analysis.numerics.covariance import KernelCovariance
 from filtercrawl_analysis.numerics.dct import dct
-from filtercrawl_analysis.numerics.dct_basis import BINS, MAX_TAPS, dct_basis, frequencies, histogram_range, radial_bins
+from filtercrawl_analysis.numerics.dct_basis import (
+    BINS,
+    MAX_TAPS,
+    dct_basis,
+    frequencies,
+    histogram_range,
+    n_radial_bins,
+    radial_bins,
+)
 from filtercrawl_analysis.numerics.scaling import scale_kernels
 
 VERSION: Final = 1
@@ -108,20 +116,17 @@ class LayerSketch(LayerMoments):
         return counts
 
     def _radial_energy(self) -> NDArray[np.float64]:
-        bins = radial_bins(self._kernel_size).ravel()
         if self._energy is not None:
-            energy: NDArray[np.float64] = self._energy.cpu().numpy()
-        elif self.binned_basis is not None and self.covariance is not None:
-            # With few taps the covariance already holds it: no second pass over the kernels.
-            basis, covariance = self.binned_basis.rows, self.covariance
-            centered_energy = np.maximum(((basis @ covariance.scatter) * basis).sum(1), 0)
-            energy = np.empty(self.layer.taps)
-            energy[_row_major_indices(self._kernel_size)] = centered_energy + covariance.n * np.square(
-                basis @ covariance.mean
-            )
-        else:
-            energy = np.zeros(self.layer.taps)
-        return np.bincount(bins, energy).astype(np.float64)
+            return _sum_by_radius(radial_bins(self._kernel_size).ravel(), self._energy.cpu().numpy())
+        if self.binned_basis is None or self.covariance is None:
+            return np.zeros(n_radial_bins(self._kernel_size))
+        # With few taps the covariance already holds it: no second pass over the kernels.
+        basis, covariance = self.binned_basis.rows, self.covariance
+        centered_energy = np.maximum(((basis @ covariance.scatter) * basis).sum(1), 0)
+        bins, rows = _bins_and_rows(self._kernel_size)
+        energy = np.empty(self.layer.taps)
+        energy[rows] = centered_energy + covariance.n * np.square(basis @ covariance.mean)
+        return _sum_by_radius(bins, energy)
 
 
 @cache
@@ -137,7 +142,7 @@ def _counts(basis: BinnedBasis, scaled: torch.Tensor) -> torch.Tensor:
 
     One product gives the numbers of the bins; rounding leads at most one bin beyond the first and the last.
     """
-    places, padded = torch.from_numpy(basis.places()).to(scaled.device), basis.bins + 2
+    places, padded = torch.from_numpy(basis.places).to(scaled.device), basis.bins + 2
     first = torch.arange(1, len(places) * padded, padded, device=scaled.device)[:, None]
     bins = torch.addmm(places[:, :1] + first, places[:, 1:], scaled).to(torch.int32)
     counts = torch.bincount(bins.view(-1), minlength=len(places) * padded).view(-1, padded)
@@ -146,10 +151,15 @@ def _counts(basis: BinnedBasis, scaled: torch.Tensor) -> torch.Tensor:
     return counts[:, 1:-1].reshape(-1)
 
 
-def _row_major_indices(kernel_size: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return the index of each row of the basis among the frequencies in row-major order."""
-    indices = np.ravel_multi_index(tuple(frequencies(kernel_size).T), kernel_size)
-    return np.asarray(indices, np.intp)
+def _sum_by_radius(bins: NDArray[np.int64], energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.bincount(bins, energy).astype(np.float64)
+
+
+@cache  # few sizes: those that have a basis
+def _bins_and_rows(kernel_size: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Return the radial bins of frequencies in row-major order, and the place there of each row of the basis."""
+    rows = np.ravel_multi_index(tuple(frequencies(kernel_size).T), kernel_size)
+    return radial_bins(kernel_size).ravel(), np.asarray(rows, np.intp)
 
 
 def _packed_moments(name: str, covariance: KernelCovariance | None) -> dict[str, list[float] | None]:
