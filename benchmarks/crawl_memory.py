@@ -111,7 +111,9 @@ def main() -> int:
     if chosen.crawl is not None:
         crawled(chosen.crawl)
         return 0
-    peak, small = peak_of_large(chosen.gb), growth(chosen.checkpoints)
+    peak = peak_of_large(chosen.gb)
+    print(f"{chosen.gb:g} GB: {peak:.0f} MB at the peak", flush=True)  # the second takes long
+    small = growth(chosen.checkpoints)
     record(
         [Ratio(what=f"a sharded checkpoint of {chosen.gb:g} GB, memory", peer=f"{LIMIT_MB} MB", value=peak / LIMIT_MB,
                at_most=1)]
