@@ -47,6 +47,8 @@ class Job:
         memory: Bytes of address space that it may take beyond what it has when it starts.
         disk: Kilobytes that are free where its folder `dataset` is.
         read_only: Whether that folder cannot be written.
+        environment: Variables that it gets besides those of the server.
+        module: Of the function `main` that runs, with `arguments` as its command line.
     """
 
     arguments: Sequence[str]
@@ -57,6 +59,8 @@ class Job:
     memory: int | None = None
     disk: int | None = None
     read_only: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    module: str = "filtercrawl.cli"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,19 +85,30 @@ class Ended:
 
 
 class Commands:
-    """A server that runs jobs one after the other."""
+    """A server that runs jobs, one after the other or some at once."""
 
     def __init__(self, server: subprocess.Popen[str]) -> None:
         self._server = server
 
     def run(self, job: Job) -> Ended:
+        (ended,) = self.run_at_once(job)
+        return ended
+
+    def run_at_once(self, *jobs: Job) -> list[Ended]:
+        """Run jobs in folders of their own beside each other; returns when all have ended."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        self._server.stdin.write(json.dumps(asdict(job)) + "\n")
+        self._server.stdin.write(json.dumps([asdict(job) for job in jobs]) + "\n")
         self._server.stdin.flush()
-        status, events, seconds = json.loads(self._server.stdout.readline())
-        output = Path(job.folder + ".output").read_text("utf-8", "replace")
-        return Ended(status=status, output=output, events=events, seconds=seconds)
+        return [
+            Ended(
+                status=status,
+                output=Path(job.folder + ".output").read_text("utf-8", "replace"),
+                events=events,
+                seconds=seconds,
+            )
+            for job, (status, events, seconds) in zip(jobs, json.loads(self._server.stdout.readline()), strict=True)
+        ]
 
 
 @contextmanager
@@ -149,7 +164,7 @@ def _be(job: Job, python: str) -> NoReturn:
     output = os.open(job.folder + ".output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(output, stream)
-    os.environ |= {"SOURCE_DATE_EPOCH": str(job.clock), "TMPDIR": str(temporary)}
+    os.environ |= {"SOURCE_DATE_EPOCH": str(job.clock), "TMPDIR": str(temporary), **job.environment}
     tempfile.tempdir = None  # that of the server
     sys.executable = python
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -167,10 +182,8 @@ def _run(job: Job) -> NoReturn:
     victim.watch()
     code: object = 0
     try:
-        from filtercrawl.cli import main
-
         sys.argv = ["filtercrawl", *job.arguments]
-        main()
+        import_module(job.module).main()
     except SystemExit as stop:
         code = stop.code
     except BaseException:  # noqa: BLE001 - shown as Python shows it
@@ -198,15 +211,20 @@ def serve(python: str) -> None:
     layers_writer.ROW_GROUP_BYTES = 1024
     gc.freeze()  # what the garbage collector does not visit stays shared between the processes
     for line in sys.stdin:
-        words: Mapping[str, object] = json.loads(line)
-        job = Job(**words)  # type: ignore[arg-type]
-        events = Path(job.folder + ".events")
-        events.unlink(missing_ok=True)
-        Path(job.folder + ".tmp").mkdir(exist_ok=True)
-        child = _Child.fork(job, python)
-        status = child.wait(job.signals)
-        seen = int(events.read_text()) if events.is_file() else None
-        print(json.dumps([status, seen, time.monotonic() - child.started]), flush=True)  # noqa: T201 - the answer
+        jobs = [Job(**words) for words in json.loads(line)]
+        for job in jobs:
+            Path(job.folder + ".events").unlink(missing_ok=True)
+            Path(job.folder + ".tmp").mkdir(exist_ok=True)
+        children = [_Child.fork(job, python) for job in jobs]
+        print(json.dumps([_wait(job, child) for job, child in zip(jobs, children, strict=True)]), flush=True)  # noqa: T201 - the answer
+
+
+def _wait(job: Job, child: _Child) -> tuple[int, int | None, float]:
+    """Return how a job ended, the number of its writes and its seconds."""
+    status = child.wait(job.signals)
+    events = Path(job.folder + ".events")
+    seen = int(events.read_text()) if events.is_file() else None
+    return status, seen, time.monotonic() - child.started
 
 
 if __name__ == "__main__":

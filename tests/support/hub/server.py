@@ -42,6 +42,7 @@ class HubServer:
 
     def __init__(self, *, page_size: int = 1000, token: str | None = None, xet: Path | None = None) -> None:
         self.page_size = page_size
+        self.models_per_page = page_size
         self.token = token
         self.xet = xet
         self.ahead = timedelta()
@@ -195,7 +196,7 @@ class HubServer:
         wanted = [repo for repo in list(self.repos.values()) if self._listed(repo, asked, one)]
         key = "lastModified" if one.get("sort") == "lastModified" else "createdAt"
         wanted.sort(key=lambda repo: (describe(repo)[key], repo.id), reverse=True)
-        start, size = int(one.get("cursor", "0")), min(int(one.get("limit", "1000")), self.page_size)
+        start, size = int(one.get("cursor", "0")), min(int(one.get("limit", "1000")), self.models_per_page)
         page = [expanded(repo, asked.query.get("expand", [])) for repo in wanted[start : start + size]]
         if start + size >= len(wanted):
             return Answer.json(page)

@@ -1,0 +1,57 @@
+"""Nights of `release` in which something happens: nothing that was published is lost, and each message leads on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.nights.kinds import KINDS
+from support.nights.stage import stage
+from support.nights.story import Story, kinds_here, order
+from support.nights.world import World
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="waits for processes as Linux does")
+
+# The seed of the long story; `python -m support.nights` plays any number of nights, and prints figures.
+SEED = int(os.environ.get("FILTERCRAWL_TEST_NIGHTS_SEED", "1"))
+SAMPLE = (
+    "much happens in the zoos",
+    "idle",
+    "much happens on main",
+    "clock ahead",
+    "token cannot write",
+    "zoo half listed",
+    "many removed",
+    "full disk",
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with stage(tmp_path, SEED) as made:
+        yield made
+
+
+@pytest.mark.timeout(900)
+def test_some_nights(world: World) -> None:
+    story = Story(world)
+    for kind in SAMPLE:
+        if kind in kinds_here():
+            story.play(kind, KINDS[kind])
+    assert story.figures.findings == []
+    assert story.figures.nights.total() >= len(SAMPLE)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(3600)
+def test_thirty_nights(world: World) -> None:
+    story = Story(world, thorough=True, busy=0.3)
+    for kind in order(world, 30):
+        story.play(kind, KINDS[kind])
+    assert story.figures.findings == []
+    assert set(story.figures.nights) >= set(kinds_here())
+    assert min(map(len, story.figures.requests.values())) > 0

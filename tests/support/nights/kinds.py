@@ -1,0 +1,64 @@
+"""The kinds of nights."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from support.nights import changes, troubles
+from support.nights.night import FAILED, INCOMPLETE, PRUNE, REFUSED, Named, Night, Run, again
+
+_WRONG_CLOCK: Final = "the clock of this machine says .*, the server says .*--version"
+_LATER_DATE: Final = "has a later date than today"
+_KILLED: Final = (-9, 0)  # or it came to its end first
+
+KINDS: Final[dict[str, Night]] = {
+    "idle": Night(empty=False, runs=(Run(), Run())),
+    "idle on an empty machine": Night(empty=True, runs=(Run(),)),
+    "added": Night(day=(changes.add,)),
+    "changed": Night(day=(changes.change,)),
+    "renamed": Night(day=(changes.rename,)),
+    "removed": Night(day=(changes.remove,)),
+    "many removed": Night(
+        day=(changes.remove,) * 4,
+        runs=(Run(ends=REFUSED, says="at most 15 % may be lost"), Run(options=(*PRUNE, "--allow-loss"))),
+    ),
+    "gated": Night(day=(changes.gate,)),
+    "license changed": Night(day=(changes.relicense,)),
+    "zoo down": Night(runs=again(troubles.zoo_down, ends=INCOMPLETE, says=r"hub:other/\*")),
+    "zoo half listed": Night(runs=again(troubles.half_listed, ends=INCOMPLETE, says=r"hub:org/\*")),
+    "much happens in the zoos": Night(
+        day=(changes.add, changes.change, changes.rename, changes.remove, changes.gate, changes.relicense)
+    ),
+    "file deleted on main": Night(day=(changes.delete_layers,), runs=(Run(says="lacks data/layers/.*; restored v"),)),
+    "file changed on main": Night(day=(changes.overwrite_index,), runs=(Run(says="other content in .*; restored v"),)),
+    "file added on main": Night(day=(changes.add_table,), runs=(Run(says=r"besides data/index/mine.*; restored v"),)),
+    "much happens on main": Night(
+        day=(changes.delete_layers, changes.overwrite_index, changes.add_table),
+        runs=(Run(says=r"lacks data/layers/.* has besides data/index/mine.*; restored v"),),
+    ),
+    "clock ahead": Night(runs=again(troubles.clock_ahead, ends=REFUSED, says=_WRONG_CLOCK, early=True)),
+    "clock behind": Night(runs=again(troubles.clock_behind, ends=REFUSED, says=_WRONG_CLOCK, early=True)),
+    "stated date behind": Night(
+        day=(changes.add,),
+        runs=again(troubles.stated_date_behind, ends=REFUSED, says="has a later date than today", early=True),
+    ),
+    "a version of a wrong day": Night(
+        day=(changes.add,),
+        runs=(
+            Run(trouble=troubles.stated_date_ahead),
+            Run(ends=REFUSED, early=True, says="`filtercrawl rollback .*delete the tag"),
+            Named(then=changes.delete_wrong_tag),
+            Run(),
+        ),
+    ),
+    "token cannot read": Night(runs=again(troubles.token_cannot_read, ends=FAILED, says="HF_TOKEN", early=True)),
+    "token cannot write": Night(runs=again(troubles.token_cannot_write, ends=FAILED, says="HF_TOKEN", early=True)),
+    "full disk": Night(
+        day=(changes.add,),
+        runs=again(troubles.full_disk, ends=FAILED, says="error: .*(No space left on device|disk is full)"),
+        mounts=True,
+    ),
+    "two at once": Night(day=(changes.add,), runs=again(troubles.two_at_once, ends=(0, 5), says="run again")),
+    "killed": Night(day=(changes.add,), runs=again(troubles.killed, ends=_KILLED)),
+    "killed before the tag": Night(day=(changes.add,), runs=again(troubles.killed_between_commit_and_tag, ends=FAILED)),
+}
