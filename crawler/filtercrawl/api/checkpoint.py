@@ -149,11 +149,15 @@ class Skipped:
         name: Its name.
         reason: Why it is not offered.
         revision: The revision at which the reason was found, so that the source need not check again until it changes.
+        restricted: Whether the reason is access: it is gated, private or disabled. `name` may also be that of a
+            repository, which begins the names of its checkpoints. The setting `restricted` decides about what the
+            dataset holds of it.
     """
 
     name: str
     reason: str
     revision: str | None = None
+    restricted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

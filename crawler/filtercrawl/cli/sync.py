@@ -27,7 +27,8 @@ from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.config import Settings, resolve
 
 if TYPE_CHECKING:
-    from filtercrawl.pipeline.report import Cost, SyncReport
+    from filtercrawl.pipeline.cost import Cost
+    from filtercrawl.pipeline.report import SyncReport
 
 
 @with_sync_options
@@ -117,7 +118,7 @@ def format_cost(cost: Cost, settings: Settings) -> str:
 
 def say_nothing_to_do(report: SyncReport, settings: Settings) -> str:
     """Say why a run read nothing: all is up to date, some are gone, all failed before, or no selector names one."""
-    if report.checkpoints["waiting"] or report.empty or report.removed_models:
+    if report.checkpoints["waiting"] or report.empty or report.removed_models or report.restricted:
         return "nothing was read"
     return f"nothing to do: {settings.dataset_name} is up to date"
 
@@ -139,7 +140,7 @@ def summarize(report: SyncReport, settings: Settings) -> None:
         typer.echo(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
     for selector, what in report.empty.items():
         typer.echo(f"{escape_control(selector)}: {escape_control(what)}")
-    for line in report.skip_lines():
+    for line in (*report.skip_lines(), *report.restricted_lines()):
         typer.echo(line)
     for model_id, reason in report.failures.items():
         typer.echo(f"failed: {escape_control(model_id)}: {escape_control(reason)}")

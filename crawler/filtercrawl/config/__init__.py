@@ -12,7 +12,7 @@ from filtercrawl.config.environment import (
     token_values,
 )
 from filtercrawl.config.resolve import FILE, resolve
-from filtercrawl.config.settings import Engine, FailOn, NetworkSettings, PublishSettings, Retry, Settings
+from filtercrawl.config.settings import Engine, FailOn, NetworkSettings, PublishSettings, Restricted, Retry, Settings
 
 __all__ = [
     "FILE",
@@ -20,6 +20,7 @@ __all__ = [
     "FailOn",
     "NetworkSettings",
     "PublishSettings",
+    "Restricted",
     "Retry",
     "Settings",
     "cache_home",

@@ -19,6 +19,7 @@ from filtercrawl.config.urls import origin
 
 Retry = Literal["all", "due", "none"]
 FailOn = Literal["new", "any", "none"]
+Restricted = Literal["keep", "remove"]
 Engine = Literal["local", "threads", "ray"]
 
 
@@ -163,6 +164,10 @@ class Settings:
         bool, Setting("Fail checkpoints whose files name code that loading them elsewhere would run.")
     ] = False
     prune: Annotated[bool, Setting("Remove checkpoints that the sources no longer offer.")] = False
+    restricted: Annotated[
+        Restricted,
+        Setting("What to do with checkpoints whose repository became gated, private or disabled since they were read."),
+    ] = "keep"
     retry: Annotated[
         Retry, Setting("Which failed checkpoints to try again; due: those whose waiting time is over.")
     ] = "due"

@@ -109,6 +109,7 @@ class Stages:
             licenses=settings.license,
             license_policy=settings.license_policy,
             opt_out=opt_out,
+            restricted=settings.restricted,
             approval=context.approval,
         )
         self.offers = OfferRecorder(

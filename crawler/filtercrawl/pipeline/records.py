@@ -60,6 +60,8 @@ class Plan:
         seen: (selector id, checkpoint) of what is offered, by model id.
         settled: Model ids of what is offered, too, and just as it was when its row was made: nothing is to be done.
         opted_out: Model ids of what the dataset holds although an opt-out names it.
+        restricted: Why there is no access any more, by the model id of what the dataset holds.
+        dropped: Those of them that are removed.
         deferred: Model ids of what was not approved, and so is left for a later run.
     """
 
@@ -72,6 +74,8 @@ class Plan:
     settled: frozenset[str] = frozenset()
     gone: tuple[tuple[str, str], ...] = ()
     opted_out: tuple[str, ...] = ()
+    restricted: Mapping[str, str] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
     deferred: tuple[str, ...] = ()
 
     @property

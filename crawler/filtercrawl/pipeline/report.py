@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.formatting import escape_control, format_count, format_counts, format_plural, format_size
 from filtercrawl.config import Settings
 from filtercrawl.display import html_table
+from filtercrawl.pipeline.cost import CRAWLED, OTHER_OUTCOMES, Cost
 from filtercrawl.pipeline.planning.approval import Approval
 
 if TYPE_CHECKING:
@@ -25,47 +26,8 @@ WORDS: Final = (
 )  # fmt: skip
 # What people read for a word: whether what is gone was removed depends on --prune.
 LABELS: Final = {word: word for word in WORDS} | {"removed": "no longer offered"}
-# Outcomes by which a checkpoint that was crawled is counted; others by why they were crawled.
-_OTHER_OUTCOMES: Final = ("renamed", "duplicate", "failed")
 # Reasons of skipped checkpoints that are shown.
 _MAX_REASONS: Final = 4
-_CRAWLED: Final = ("new", "changed", "retry", *_OTHER_OUTCOMES)
-
-
-@dataclass(kw_only=True)
-class Cost:
-    """What the checkpoints of one source cost, or in a dry run are expected to cost.
-
-    Attributes:
-        checkpoints: Counts of checkpoints by what was done with them.
-        bytes: Bytes read or fetched.
-        total_bytes: Size of the files.
-        requests: Requests sent for the files.
-        n_in_full: Checkpoints that are fetched in full, since most of their bytes are needed.
-        n_upper_bounds: In a dry run, checkpoints of unknown architecture: their bytes are those of the whole files,
-            and their requests are not counted.
-    """
-
-    checkpoints: Counter[str] = field(default_factory=Counter)
-    bytes: int = 0
-    total_bytes: int = 0
-    requests: int = 0
-    n_in_full: int = 0
-    n_upper_bounds: int = 0
-
-    @property
-    def share(self) -> float | None:
-        """Fraction of the files that is fetched; None if nothing is, or more than the size of a small file."""
-        return self.bytes / self.total_bytes if 0 < self.bytes <= self.total_bytes else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the cost as `--json` prints it."""
-        counts = {word: self.checkpoints[word] for word in (*_CRAWLED, "removed")}
-        share = None if self.share is None else round(self.share, 6)
-        return counts | {
-            "bytes": self.bytes, "bytes_offered": self.total_bytes, "share": share, "requests": self.requests,
-            "whole": self.n_in_full, "at_most": self.n_upper_bounds,
-        }  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -94,6 +56,8 @@ class SyncReport:
         skipped: Number of checkpoints that were skipped, by reason.
         empty: By selector that offers no checkpoint, what it offers instead, and what to do.
         removed_models: Model ids that are no longer offered.
+        restricted: Why there is no access any more, by the model id of what the dataset held.
+        dropped: Those of them that were removed.
         by_source: Cost of each source's checkpoints.
         deferred: Model ids that were not approved.
         proposal: Of a dry run, what a run would do; it can be approved.
@@ -117,6 +81,8 @@ class SyncReport:
     skipped: Counter[str] = field(default_factory=Counter)
     empty: dict[str, str] = field(default_factory=dict)
     removed_models: list[str] = field(default_factory=list)
+    restricted: Mapping[str, str] = field(default_factory=dict)
+    dropped: Set[str] = frozenset()
     by_source: dict[str, Cost] = field(default_factory=dict)
     deferred: list[str] = field(default_factory=list)
     proposal: Approval | None = None
@@ -125,6 +91,7 @@ class SyncReport:
     def of(cls, listings: Sequence[Listing], plan: Plan, bytes_on_disk: int = 0) -> SyncReport:
         """Return the report of a run that is about to carry out a plan."""
         report = cls(deferred=list(plan.deferred), bytes_on_disk=bytes_on_disk, n_left=len(plan.tasks))
+        report.restricted, report.dropped = plan.restricted, plan.dropped
         for listing in listings:
             report.checkpoints["discovered"] += len(listing.checkpoints) + len(listing.skipped)
             report.checkpoints["ignored"] += sum(listing.ignored.values())
@@ -159,7 +126,7 @@ class SyncReport:
         task = result.task
         self.n_left -= 1
         is_unchanged = (outcome, task.action) == ("unchanged", "changed")
-        cost = self._count(task, outcome if is_unchanged or outcome in _OTHER_OUTCOMES else task.action)
+        cost = self._count(task, outcome if is_unchanged or outcome in OTHER_OUTCOMES else task.action)
         self.bytes_fetched += result.bytes_fetched
         offered = result.file_bytes or sum(file.size or 0 for file in task.checkpoint.files)
         self.bytes_offered += offered
@@ -188,7 +155,7 @@ class SyncReport:
     @property
     def n_crawled(self) -> int:
         """Checkpoints that the run looked into, whatever became of them."""
-        return sum(self.checkpoints[word] for word in _CRAWLED)
+        return sum(self.checkpoints[word] for word in CRAWLED)
 
     def count_removed(self, model_id: str) -> None:
         """Add a checkpoint that its source no longer offers."""
@@ -238,8 +205,26 @@ class SyncReport:
             "skipped": dict(sorted(self.skipped.items())),
             "empty": self.empty,
             "removed": sorted(self.removed_models),
+            "restricted": self.restricted_to_dict(),
             "sources": {source: cost.to_dict() for source, cost in sorted(self.by_source.items())},
         }
+
+    def restricted_to_dict(self) -> dict[str, dict[str, str]]:
+        """Return the reasons of what gives no access any more, by model id, of what is `kept` and what is `removed`."""
+        groups: dict[str, dict[str, str]] = {"kept": {}, "removed": {}}
+        for model_id, reason in self.restricted.items():
+            groups["removed" if model_id in self.dropped else "kept"][model_id] = reason
+        return groups
+
+    def restricted_lines(self) -> list[str]:
+        """Return a line for each of the two groups of `restricted_to_dict`, with the most frequent reasons."""
+        lines = []
+        for verb, group in self.restricted_to_dict().items():
+            if group:
+                reasons = Counter(group.values()).most_common(_MAX_REASONS)
+                what = f"no longer accessible, {verb}: {format_plural(len(group), 'checkpoint')}"
+                lines.append(f"{what} ({escape_control(format_counts(dict(reasons)))})")
+        return lines
 
     def __str__(self) -> str:
         counts = ", ".join(
@@ -249,7 +234,7 @@ class SyncReport:
         for selector, problem in self.problems.items():
             lines.append(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
         lines += [f"{escape_control(selector)}: {escape_control(what)}" for selector, what in self.empty.items()]
-        lines += self.skip_lines()
+        lines += [*self.skip_lines(), *self.restricted_lines()]
         for model_id, reason in self.failures.items():
             lines.append(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
         if self.n_left:

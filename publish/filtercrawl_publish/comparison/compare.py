@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Final
 
 from filtercrawl.api.vocabulary import TRAINED
@@ -43,6 +44,7 @@ def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) ->
     difference.kernels = dict(sorted(layers.kernels.items()))
     old_models = before.models if before is not None else {}
     _compare_models(difference, old_models, after.models, layers.changed)
+    difference.kept = list(_kept(old_models, after.models))
     difference.effective = [{"model_id": name, "layers": layers.effective[name]} for name in sorted(layers.effective)]
     withdrawn = _new_rows(before, after, "withdrawn", ("model_id",))
     difference.withdrawn = [{"model_id": row["model_id"], "reason": row["reason"]} for row in withdrawn]
@@ -160,6 +162,20 @@ def _compare_models(
     difference.metadata = {
         column: {"changed": len(rows), "examples": rows[:_MAX_EXAMPLES]} for column, rows in sorted(metadata.items())
     }
+
+
+def _kept(old: dict[str, Row], new: dict[str, Row]) -> Iterator[Row]:
+    """Yield what both datasets hold and whose repository its source skips by now, for a reason that is new."""
+    skipped = {
+        name: row["reason"]
+        for name, row in new.items()
+        if row["outcome"] == "skipped" and old.get(name, {}).get("reason") != row["reason"]
+    }
+    for model_id in sorted(old.keys() & new.keys()) if skipped else ():
+        above = (str(path) for path in PurePosixPath(model_id).parents)
+        name = next(filter(skipped.__contains__, above), None)
+        if name is not None and has_content(old[model_id]) and has_content(new[model_id]):
+            yield {"model_id": model_id, "reason": skipped[name]}
 
 
 def _compare_model(difference: Difference, key: Row, before: Row, after: Row, churn: LayerChurn | None) -> None:

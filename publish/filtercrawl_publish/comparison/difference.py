@@ -53,6 +53,7 @@ class Difference:
         new: Checkpoints whose content only the second has.
         changed: Checkpoints with another file or other layers.
         gone: Checkpoints whose content only the first has, with the reason in `withdrawn` or `models`.
+        kept: Checkpoints that stay although their source skips their repository by now, with its reason.
         withdrawn: New rows of `withdrawn`.
         renamed: New rows of `renames`.
         merged: Checkpoints that became duplicates.
@@ -71,6 +72,7 @@ class Difference:
     new: list[Row] = field(default_factory=list)
     changed: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
+    kept: list[Row] = field(default_factory=list)
     withdrawn: list[Row] = field(default_factory=list)
     renamed: list[Row] = field(default_factory=list)
     merged: list[Row] = field(default_factory=list)
@@ -86,7 +88,16 @@ class Difference:
     def __bool__(self) -> bool:
         checkpoints = (self.new, self.changed, self.gone, self.withdrawn, self.renamed, self.merged, self.promoted)
         return any(
-            (*checkpoints, self.failed, self.licenses, self.effective, self.metadata, self.kernels, self.columns)
+            (
+                *checkpoints,
+                self.kept,
+                self.failed,
+                self.licenses,
+                self.effective,
+                self.metadata,
+                self.kernels,
+                self.columns,
+            )
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +107,7 @@ class Difference:
             "after": self.after,
             "models": {
                 name: getattr(self, name)
-                for name in ("new", "changed", "gone", "withdrawn", "renamed", "merged", "promoted", "failed")
+                for name in ("new", "changed", "gone", "kept", "withdrawn", "renamed", "merged", "promoted", "failed")
             },
             "licenses": self.licenses,
             "effective": self.effective,
@@ -132,6 +143,7 @@ class Difference:
             "new",
             "changed",
             "gone",
+            "kept",
             "withdrawn",
             "renamed",
             "merged",

@@ -91,8 +91,9 @@ def check_losses(repository: Repository, commit: str, dataset: Path, max_lost: f
 def check_planned_losses(repository: Repository, commit: str, plan: Plan, settings: Settings) -> None:
     """Refuse a plan that is certain to lose too much, before anything is read.
 
-    Certain is what an opt-out names, and with `prune` what is no longer offered, less the new checkpoints: each of them
-    may turn out to be a renamed one. Downloads two tables of the last version where the plan removes something.
+    Certain is what an opt-out names, what is dropped for lack of access, and with `prune` what is no longer offered,
+    less the new checkpoints: each of them may turn out to be a renamed one. Downloads two tables of the last version
+    where the plan removes something.
 
     Args:
         repository: Where the last version is.
@@ -103,7 +104,7 @@ def check_planned_losses(repository: Repository, commit: str, plan: Plan, settin
     Raises:
         PolicyError: More would be lost than `max_lost` allows.
     """
-    removed = {*plan.opted_out, *(plan.removed_models if settings.prune else ())}
+    removed = {*plan.opted_out, *plan.dropped, *(plan.removed_models if settings.prune else ())}
     n_new = sum(task.action == "new" for task in plan.tasks)
     max_lost = settings.publish.max_lost
     if len(removed) <= n_new or max_lost >= 1.0:

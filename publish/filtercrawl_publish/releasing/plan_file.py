@@ -16,7 +16,7 @@ from filtercrawl.pipeline.report import SyncReport
 _FORMAT: Final = 1
 # Settings that determine the content of a release. Others may differ when the plan is applied, such as the number of
 # jobs, and opt-outs, which every run must honor.
-_CONTENT_SETTINGS: Final = ("kernel_size", "license", "prune", "retry")
+_CONTENT_SETTINGS: Final = ("kernel_size", "license", "prune", "restricted", "retry")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,6 +105,7 @@ class ReleaseReport:
             "bytes_fetched": report.bytes_fetched, "bytes_offered": report.bytes_offered,
             "requests": report.requests, "requests_to_repo": self.repository_requests,
             "left": report.n_left, "deferred": report.deferred, "removed": sorted(report.removed_models),
+            "restricted": report.restricted_to_dict(),
             "failures": {
                 "new": {model_id: report.failures[model_id] for model_id in sorted(report.new_failures)},
                 "all": dict(sorted(self.failed_models.items())),

@@ -176,3 +176,9 @@ def test_what_is_gone_is_not_said_to_be_removed_and_up_to_date(job: Job) -> None
     assert "no longer offered: 1 checkpoint; --prune removes" in job.output
     assert "removed," not in job.output
     assert "nothing to do" not in job.output
+
+
+def test_what_becomes_gated_removes_no_more_than_the_guard_allows(job: Job) -> None:
+    job.hub.repos["org/a"].gated = "auto"
+    with pytest.raises(PolicyError, match=r"nothing was read: .*1 of 5 models \(20\.0 %\): hub/org/a/.*--allow-loss"):
+        job("--restricted", "remove")

@@ -58,6 +58,8 @@ class OfferRecorder:
         """
         for model_id in plan.opted_out:
             self.ownership.prune(model_id, OPTED_OUT)
+        for model_id in sorted(plan.dropped):
+            self.ownership.prune(model_id, f"no longer accessible: {plan.restricted[model_id]}")
         self._record_skipped(plan)
         changed_runs = self._record_unchanged(plan, {found.selector.id for found in listings if found.problem is None})
         for listing in listings:

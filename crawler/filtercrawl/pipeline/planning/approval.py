@@ -34,7 +34,7 @@ class Approval:
         """Approve a whole plan, with the first `limit` of its tasks."""
         return cls(
             tasks={task.model_id: _fingerprint(task) for task in plan.tasks[:limit]},
-            removed=frozenset(model_id for model_id, _ in plan.removed),
+            removed=frozenset(model_id for model_id, _ in plan.removed) | plan.dropped,
             skipped=frozenset(f"{source}/{skip.name}" for source, _, skip in plan.skipped),
             restated=frozenset(_restated(plan, catalog)),
         )
@@ -71,11 +71,12 @@ class Approval:
         tasks = tuple(task for task in plan.tasks if self.tasks.get(task.model_id) == _fingerprint(task))
         described = set(_restated(plan, catalog)) - self.restated
         deferred = {task.model_id for task in plan.tasks} - {task.model_id for task in tasks}
-        deferred |= {model_id for model_id, _ in plan.removed} - self.removed | described
+        deferred |= (plan.removed_models | plan.dropped) - self.removed | described
         return replace(
             plan,
             tasks=tasks,
             removed=tuple(pair for pair in plan.removed if pair[0] in self.removed),
+            dropped=plan.dropped & self.removed,
             skipped=tuple(item for item in plan.skipped if f"{item[0]}/{item[2].name}" in self.skipped),
             unchanged=tuple(model_id for model_id in plan.unchanged if model_id not in described),
             deferred=tuple(sorted(deferred)),

@@ -10,7 +10,7 @@ from typing import Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag, is_local
 from filtercrawl.api.vocabulary import POLICIES, KernelPolicy
-from filtercrawl.config import Retry
+from filtercrawl.config import Restricted, Retry
 from filtercrawl.config.license_policy import LicensePolicy
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.known_models import batches
@@ -21,6 +21,7 @@ from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.model_rows import seen_row
 from filtercrawl.pipeline.offer_digest import OfferDigest
 from filtercrawl.pipeline.planning.approval import Approval
+from filtercrawl.pipeline.planning.restricted import find_restricted
 from filtercrawl.pipeline.records import CrawlTask, Plan
 from filtercrawl.pipeline.retry_pause import is_due
 
@@ -41,6 +42,7 @@ class Planner:
         licenses: Only checkpoints with one of these licenses are crawled; empty for any license.
         license_policy: What may be kept of a checkpoint under which license.
         opt_out: What may not be fetched nor kept.
+        restricted: What becomes of what the dataset holds of repositories that give no access any more.
         approval: The part of the plan that may be carried out; None for all of it.
     """
 
@@ -53,6 +55,7 @@ class Planner:
     licenses: tuple[str, ...] = ()
     license_policy: LicensePolicy = field(default_factory=LicensePolicy)
     opt_out: OptOut = field(default_factory=OptOut)
+    restricted: Restricted = "keep"
     approval: Approval | None = None
 
     @property
@@ -73,6 +76,7 @@ class Planner:
             for skip in listing.skipped:
                 draft.skipped.setdefault(f"{source}/{skip.name}", (source, selector_id, skip))
         offered = draft.seen.keys() | draft.settled | draft.skipped.keys()
+        restricted = find_restricted(listings, self.catalog, draft.seen.keys() | draft.settled)
         plan = Plan(
             tasks=tuple(draft.tasks[model_id] for model_id in sorted(draft.tasks)),
             unchanged=tuple(draft.unchanged),
@@ -83,6 +87,8 @@ class Planner:
             seen=draft.seen,
             settled=frozenset(draft.settled),
             opted_out=tuple(self.find_opted_out()),
+            restricted=restricted,
+            dropped=frozenset(restricted) if self.restricted == "remove" else frozenset(),
         )
         return plan if self.approval is None else self.approval.restrict(plan, self.catalog)
 

@@ -63,9 +63,11 @@ class RepoLister:
         weights = weight_files.group_weight_files(
             paths, None, self.pattern.path, self.suffixes
         )  # regardless of the pattern
-        reason = self._access_reason(info) or self._previous_gate_reason(info) or skip_reason(info, weights)
+        no_access = self._access_reason(info) or self._previous_gate_reason(info)
+        reason = no_access or skip_reason(info, weights)
         if reason is not None:
-            yield Skipped(name=safe_name(info.id), reason=reason, revision=info.sha)
+            restricted = no_access is not None and bool(info.sha)
+            yield Skipped(name=safe_name(info.id), reason=reason, revision=info.sha, restricted=restricted)
         elif not weights:
             # A repository that had weights before is not skipped: its checkpoints are gone.
             if info.id not in self.known_repos:
@@ -141,8 +143,8 @@ class RepoLister:
         try:
             info = self._fetch_details(listed)
         except (AccessDeniedError, NotFoundError) as error:
-            reason = str(error).removeprefix(f"{listed.id}: ")
-            yield Skipped(name=listed.id, reason=reason, revision=listed.sha)
+            reason, restricted = str(error).removeprefix(f"{listed.id}: "), isinstance(error, AccessDeniedError)
+            yield Skipped(name=listed.id, reason=reason, revision=listed.sha, restricted=restricted)
             return
         if info is None:
             yield Skipped(name=listed.id, reason="the Hub's description of it is invalid", revision=listed.sha)

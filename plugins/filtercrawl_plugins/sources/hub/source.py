@@ -124,6 +124,7 @@ def _fetch_repo(client: HfApi, repo: str) -> Iterator[ModelInfo | Skipped]:
         with hub.translate_hub_errors(repo):
             info = client.model_info(repo, expand=list(LIST_FIELDS))
     except (AccessDeniedError, NotFoundError) as error:
-        yield Skipped(name=repo, reason=str(error).removeprefix(f"{repo}: "))
+        reason, restricted = str(error).removeprefix(f"{repo}: "), isinstance(error, AccessDeniedError)
+        yield Skipped(name=repo, reason=reason, restricted=restricted)
     else:
         yield info

@@ -31,7 +31,7 @@ def list_exports(transport: Transport) -> Iterator[Offer]:
         name = f"exports/{repo.id.partition('/')[2]}"
         if repo.gated or repo.disabled:
             reason = "gated" if repo.gated else "disabled by the Hub"
-            yield Skipped(name=name, reason=f"{repo.id} is {reason}", revision=repo.commit)
+            yield Skipped(name=name, reason=f"{repo.id} is {reason}", revision=repo.commit, restricted=True)
             continue
         for path in sorted(repo.files or ()):
             if path.endswith(".onnx") and path.isprintable() and not path.startswith(_MANIFEST_FOLDER):

@@ -51,10 +51,11 @@ class EntryResolver:
     def _in_repo(self, entry: TimmEntry, repo: HubRepoListing, previous: PreviousState | None) -> Offer:
         name, path = entry.names[0], _find_file(entry, repo)
         reason = self._access_reason(repo, previous)
-        if reason is None and path is None:
+        if reason is not None:
+            return Skipped(name=name, reason=reason, revision=repo.commit, restricted=True)
+        if path is None:
             reason = f"{repo.id} contains neither {_SAFETENSORS} nor {_PICKLE}"
-        if reason is not None or path is None:
-            return Skipped(name=name, reason=str(reason), revision=repo.commit)
+            return Skipped(name=name, reason=reason, revision=repo.commit)
         files = repo.with_shards(path)
         listed_hash = files[0].sha256 if len(files) == 1 else None
         offer = self._checkpoint(entry, files, listed_hash)
