@@ -65,14 +65,15 @@ class WireReader:
         self._read_bytes = MIN_READ_BYTES
 
     def fields(  # noqa: C901 - most of the time of parsing is spent here, and calls take longer
-        self, start: int, end: int, known: Container[int] | None = None
+        self, start: int, end: int, known: Container[int] | None = None, wanted: Container[int] | None = None
     ) -> Iterator[Field]:
         """Yield the fields of the message at bytes [start, end).
 
         Args:
             start: Offset of the message.
             end: Offset of the byte after it.
-            known: Numbers of the fields to yield; None for all.
+            known: Numbers of the fields of the message; others are not yielded, and cost more. None for all.
+            wanted: Numbers of the known LEN fields to yield; None for all.
 
         Raises:
             TruncatedError: A field exceeds the file.
@@ -85,13 +86,24 @@ class WireReader:
             budget.steps -= FIELD_COST
             if budget.steps < 0:
                 raise budget.exceeded("steps")
-            first = position - self._start
-            # Most tags and most lengths are one byte that is in the buffer; most of the time is spent here.
-            if 0 <= first < len(self._buffer) and (tag := self._buffer[first]) < 0x80:
+            first, buffer = position - self._start, self._buffer
+            # Most tags and most lengths are one byte that is in the buffer.
+            if 0 <= first < len(buffer) - 1 and (tag := buffer[first]) < 0x80 and position + 1 < end:
+                number, wire_type = tag >> 3, tag & 7
+                if wire_type == LEN and number and (length := buffer[first + 1]) < 0x80:
+                    payload = position + 2
+                    position = payload + length
+                    if position > end:
+                        raise self._overrun_error(payload, position, end)
+                    if known is not None and number not in known:
+                        self.charge(UNKNOWN_COST)
+                    elif wanted is None or number in wanted:
+                        yield Field(number, LEN, 0, payload, position)
+                    continue
                 payload = position + 1
             else:
                 tag, payload = self._varint(position, end)
-            number, wire_type = tag >> 3, tag & 7
+                number, wire_type = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
                 raise self._format_error(position, f"field number {number}")
             is_known = known is None or number in known
@@ -110,7 +122,7 @@ class WireReader:
                 position = payload + length
                 if position > end:
                     raise self._overrun_error(payload, position, end)
-            if is_known:
+            if is_known and (wire_type != LEN or wanted is None or number in wanted):
                 yield Field(number, wire_type, value, payload, position)
 
     def read_integers(self, field: Field) -> Iterator[int]:
@@ -127,7 +139,8 @@ class WireReader:
     def read_payload(self, field: Field) -> bytes:
         """Read the payload of a field. Meant for short ones: its length is charged to the budget."""
         length = field.end - field.start
-        self.charge(length // 16)
+        if length >= 16:
+            self.charge(length // 16)
         first = field.start - self._start
         if first < 0 or first + length > len(self._buffer):
             if length > MIN_READ_BYTES:

@@ -89,3 +89,18 @@ def test_signed() -> None:
     assert [wire.signed(value) for value in (0, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)] == [
         0, (1 << 63) - 1, -(1 << 63), -1,
     ]  # fmt: skip
+
+
+def test_fields_that_are_not_wanted_are_passed_over_and_paid_for() -> None:
+    long = bytes(200)
+    data = b"\x0a\x02hi" + b"\x12\x02ab" + b"\x12\xc8\x01" + long + b"\x18\x07" + b"\x22\x00" * 3
+    file = MemoryFile(data, "model.onnx")
+    budget = Budget(file)
+    before = budget.steps
+    found = [field.number for field in WireReader(file, budget).fields(0, len(data), known={1, 2, 3}, wanted={1})]
+    assert found == [1, 3]  # of other wire types all are yielded, for the caller to check
+    assert before - budget.steps == 7 * wire.FIELD_COST + 3 * wire.UNKNOWN_COST
+    with pytest.raises(FormatError, match="exceeds its message, which ends at byte 3"):
+        list(reader(b"\x12\x05hello").fields(0, 3, wanted={1}))
+    with pytest.raises(TruncatedError, match="fetch it again"):
+        list(reader(b"\x12").fields(0, 100, wanted={1}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Final
 
 from filtercrawl.api.errors import FormatError
@@ -37,7 +37,14 @@ TENSOR: Final[Layout] = {
 }  # fmt: skip
 
 
-def known_fields(wire: WireReader, start: int, end: int, layout: Layout) -> Iterator[Field]:
+def used(layout: Layout, *numbers: int) -> frozenset[int]:
+    """Return the fields to yield where some are used: these, and those whose wire type has to be checked."""
+    return frozenset(numbers).union(number for number, types in layout.items() if LEN not in types)
+
+
+def known_fields(
+    wire: WireReader, start: int, end: int, layout: Layout, wanted: Container[int] | None = None
+) -> Iterator[Field]:
     """Yield the fields of a message that its layout contains; others are skipped.
 
     Args:
@@ -45,11 +52,12 @@ def known_fields(wire: WireReader, start: int, end: int, layout: Layout) -> Iter
         start: Offset of the message.
         end: Offset of the byte after it.
         layout: Fields and wire types of the message.
+        wanted: What `used` returns; None for all.
 
     Raises:
         FormatError: A field has a wire type that its layout does not allow.
     """
-    for field in wire.fields(start, end, layout):
+    for field in wire.fields(start, end, layout, wanted):
         if field.wire_type not in layout[field.number]:
             detail = f"field {field.number} at byte {field.start} has wire type {field.wire_type}"
             raise FormatError(f"{wire.file.name}: {detail}, which is not valid in ONNX; fetch it again")

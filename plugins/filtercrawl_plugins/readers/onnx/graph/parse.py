@@ -14,7 +14,7 @@ from filtercrawl.api.range_file import RandomAccessFile, hint_seeks
 from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.protobuf.wire import LEN, MESSAGE_COST, ByteRange, Field, WireReader, signed
 from filtercrawl_plugins.readers.onnx.graph import fields
-from filtercrawl_plugins.readers.onnx.graph.fields import Layout, known_fields
+from filtercrawl_plugins.readers.onnx.graph.fields import Layout, known_fields, used
 from filtercrawl_plugins.readers.onnx.graph.integers import IntegerParts
 from filtercrawl_plugins.readers.onnx.graph.operators import CONVOLUTIONS, upcoming_weights
 from filtercrawl_plugins.readers.onnx.graph.tensor_proto import read_sparse, read_tensor
@@ -32,6 +32,9 @@ from filtercrawl_plugins.readers.onnx.graph.types import (
 MAX_GRAPH_DEPTH: Final = 32
 # Longer string attributes are binary data for an accelerator and are not needed.
 MAX_STRING_BYTES: Final = 1024
+
+_USED_OF_GRAPH: Final = used(fields.GRAPH, 1, 5, 11, 12, 15)
+_USED_OF_NODE: Final = used(fields.NODE, 1, 2, 3, 4, 5, 7, 8)
 
 # Readers of the fields of an attribute that are tensors.
 _TENSOR_READERS: Final[Mapping[int, Callable[[WireReader, Field], OnnxTensor | SparseTensor]]] = {
@@ -74,10 +77,9 @@ def read_tensors(file: RandomAccessFile) -> Iterator[OnnxTensor]:
 def _tensors_below(wire: WireReader, message: Field, parts: _Parts, n_graphs: int) -> Iterator[OnnxTensor]:
     if n_graphs > MAX_GRAPH_DEPTH:
         raise _nesting_error(wire)
-    for f in wire.fields(message.start, message.end):
+    for f in wire.fields(message.start, message.end, wanted=parts.inner):
         inner = parts.inner.get(f.number)
         if inner is None or f.wire_type != LEN:
-            wire.charge(1)
             continue
         if inner is _TENSOR:
             yield read_tensor(wire, f)
@@ -113,8 +115,8 @@ class _Parser:
             raise self._error(f"has {len(graphs)} graphs, an ONNX model has one; fetch it again")
         return Model(graph=graphs[0], functions=tuple(functions), training_graphs=tuple(training))
 
-    def _fields(self, field: Field, table: Layout) -> Iterator[Field]:
-        return known_fields(self._wire, field.start, field.end, table)
+    def _fields(self, field: Field, table: Layout, wanted: frozenset[int] | None = None) -> Iterator[Field]:
+        return known_fields(self._wire, field.start, field.end, table, wanted)
 
     def _graph(self, field: Field) -> Graph:
         self._depth += 1
@@ -124,7 +126,7 @@ class _Parser:
         initializers: list[OnnxTensor | SparseTensor] = []
         inputs: list[str] = []
         outputs: list[str] = []
-        for f in self._fields(field, fields.GRAPH):
+        for f in self._fields(field, fields.GRAPH, _USED_OF_GRAPH):
             match f.number:
                 case 1:
                     nodes.append(self._node(f))
@@ -169,7 +171,7 @@ class _Parser:
         text = {3: "", 4: "", 7: "", 8: ""}
         values: dict[int, list[str]] = {1: [], 2: []}
         attributes: dict[str, Attribute] = {}
-        for f in self._fields(field, fields.NODE):
+        for f in self._fields(field, fields.NODE, _USED_OF_NODE):
             if f.number in values:
                 values[f.number].append(self._wire.read_text(f))
             elif f.number in text:
