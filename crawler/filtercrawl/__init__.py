@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         to_flat_tensor,
         to_tensors,
     )
-    from filtercrawl.pipeline.inspect import Inspection
+    from filtercrawl.pipeline.inspection import Inspection
     from filtercrawl.pipeline.report import SyncReport
     from filtercrawl.python_api.inspect import inspect
     from filtercrawl.python_api.status import DatasetStatus, status
@@ -91,7 +91,7 @@ _MODULES: Final = {
     "DatasetStatus": "filtercrawl.python_api.status",
     "Difference": "filtercrawl_publish",
     "FiltercrawlError": "filtercrawl.api.errors",
-    "Inspection": "filtercrawl.pipeline.inspect",
+    "Inspection": "filtercrawl.pipeline.inspection",
     "KernelDataset": "filtercrawl.load",
     "ModelTokens": "filtercrawl.weight_space.token_dataset",
     "PublishResult": "filtercrawl_publish",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from filtercrawl.api.formatting import escape_control, format_plural
-from filtercrawl.cli.options import JsonOption, KernelSizeOption, print_json
+from filtercrawl.cli.options import JsonOption, KernelSizeOption, print_json, setting_option
 from filtercrawl.config import resolve
 from filtercrawl.python_api.inspect import selector_of
 
@@ -19,6 +19,23 @@ def run(
     structure: Annotated[
         bool, typer.Option("--structure", help="Show the layers of the architecture without reading weights.")
     ] = False,
+    memory_limit: Annotated[
+        str | None, setting_option("memory_limit", text="Give up if reading takes this much memory.")
+    ] = None,
+    cpu_limit: Annotated[
+        str | None, setting_option("cpu_limit", text="Give up if reading takes this much CPU time.")
+    ] = None,
+    structure_limit: Annotated[
+        str | None,
+        setting_option(
+            "structure_limit",
+            text="Give up if reading the structure (headers, names, graphs) takes this much CPU time, and 0.25s more "
+            "for each megabyte.",
+        ),
+    ] = None,
+    stall_timeout: Annotated[
+        str | None, setting_option("stall_timeout", text="Give up if reading takes this much time.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show every tensor of one checkpoint: emitted or skipped, and why. Writes nothing.
@@ -27,7 +44,13 @@ def run(
     """
     from filtercrawl.pipeline import inspect
 
-    settings = resolve({"kernel_size": kernel_size})
+    limits = {
+        "memory_limit": memory_limit,
+        "cpu_limit": cpu_limit,
+        "structure_limit": structure_limit,
+        "stall_timeout": stall_timeout,
+    }
+    settings = resolve({"kernel_size": kernel_size, **limits})
     selector = selector_of(what, context.obj)
     if structure:
         show_structure(inspect.inspect_structure(selector, context.obj, settings), json=json)

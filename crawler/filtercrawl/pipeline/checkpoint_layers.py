@@ -63,7 +63,7 @@ def open_checkpoint_layers(text: str, plugins: Plugins, settings: Settings) -> I
     """
     selector = Selector.parse(text, plugins)
     transport = network(settings.network)
-    checkpoint = select_checkpoint(text, selector, plugins, settings, transport)
+    checkpoint = select_checkpoint(text, plugins, settings, transport)
     source = plugins.sources[selector.source]
     with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
         stored = read_content(files.reader(), files).tensors

@@ -12,13 +12,16 @@ from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.config import resolve
 
 if TYPE_CHECKING:
-    from filtercrawl.pipeline.inspect import Inspection
+    from filtercrawl.pipeline.inspection import Inspection
 
 
 def inspect(
     checkpoint: str | PathLike[str], *, kernel_size: KernelPolicy | None = None, plugins: Plugins | None = None
 ) -> Inspection:
     """Tell for every tensor of one checkpoint whether a sync would emit or skip it, and why. Nothing is written.
+
+    A worker process reads the file, within the limits that a sync has (`memory_limit`, `cpu_limit`, `structure_limit`,
+    `stall_timeout`); with the engine `threads` this one does.
 
     Args:
         checkpoint: A file, or a selector that names one checkpoint, for example `hub:timm/resnet18.a1_in1k`.
@@ -37,7 +40,6 @@ def inspect(
     settings = resolve({"kernel_size": kernel_size}, keywords=True)
     plugins = plugins or load_plugins()
     selector = selector_of(checkpoint, plugins)
-    # torch takes seconds to import: not before the arguments are known to be right.
     from filtercrawl.pipeline.inspect import inspect as inspect_checkpoint
 
     return inspect_checkpoint(selector, plugins, settings)

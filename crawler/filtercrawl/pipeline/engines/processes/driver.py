@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.api.errors import EngineError, describe_error
-from filtercrawl.api.formatting import format_size
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.engines.engine import n_crawled, on_this_machine
 from filtercrawl.pipeline.engines.processes.limits import (
@@ -231,11 +230,8 @@ class ProcessDriver(Driver[ProcessAttempt]):
         """
         code = self._server.exit_code(attempt.worker)
         with_server = not self._server.is_of(attempt.worker)
-        if code == NO_MEMORY:
-            loss = self._out_of_memory(attempt)
-        else:
-            reason = KILLED if with_server else describe_exit(code, attempt.limits)
-            loss = Loss(reason=reason, counts=True, final=code == -signal.SIGPROF)
+        reason = KILLED if with_server else describe_exit(code, attempt.limits)
+        loss = Loss(reason=reason, counts=True, final=code == -signal.SIGPROF)
         if attempt.node is not None:
             return loss
         self._false_starts += 1
@@ -244,8 +240,7 @@ class ProcessDriver(Driver[ProcessAttempt]):
         return replace(loss, counts=False)
 
     def _out_of_memory(self, attempt: ProcessAttempt) -> Loss:
-        size = format_size(attempt.limits.memory)
-        return Loss(reason=f"needs more than {size} of memory; --memory-limit allows more", counts=True)
+        return Loss(reason=describe_exit(NO_MEMORY, attempt.limits), counts=True)
 
     def _stalled(self, attempt: ProcessAttempt) -> Loss:
         return Loss(reason=f"{super()._stalled(attempt).reason}; --stall-timeout allows more", counts=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from typing import Final
 
+from filtercrawl.api.formatting import format_size
 from filtercrawl.config.fields import show_duration
 from filtercrawl.pipeline.crawling.structure_limit import SECONDS_PER_MEGABYTE
-from filtercrawl.pipeline.engines.processes.limits import NO_PROCESS
+from filtercrawl.pipeline.engines.processes.limits import NO_MEMORY, NO_PROCESS
 from filtercrawl.pipeline.engines.processes.messages import ProcessLimits
 
 KILLED: Final = "its process was killed, as by a system that is short of memory; fewer --jobs take less"
@@ -22,6 +23,8 @@ def describe_exit(code: int | None, limits: ProcessLimits) -> str:
     """
     if code == NO_PROCESS:
         return "the system starts no more processes; fewer --jobs take less"
+    if code == NO_MEMORY:
+        return f"needs more than {format_size(limits.memory)} of memory; --memory-limit allows more"
     if code is None or code >= 0:
         return "its process ended early" + ("" if code is None else f" (exit code {code})")
     if -code == signal.SIGXCPU:

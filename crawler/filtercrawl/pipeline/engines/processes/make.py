@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.plugin_manager import Plugins
@@ -18,8 +18,9 @@ from filtercrawl.api.plugin_modules import group_of
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.engines.engine import n_crawled
+from filtercrawl.pipeline.engines.processes.call import call_in_worker
 from filtercrawl.pipeline.engines.processes.limits import AttemptLimits, attempt_limits
-from filtercrawl.pipeline.engines.processes.messages import ServerSettings
+from filtercrawl.pipeline.engines.processes.messages import Call, ServerSettings
 from filtercrawl.pipeline.engines.processes.readers import QUESTION_FILES, QUESTION_SECONDS, ReadersInWorker
 from filtercrawl.pipeline.engines.processes.server_handle import ForkServer
 from filtercrawl.pipeline.engines.workers.common_settings import left_of, worker_settings
@@ -28,6 +29,8 @@ from filtercrawl.transport import MeasuredTransport
 if TYPE_CHECKING:
     from filtercrawl.pipeline.engines.workers.engine import WorkerEngine
 
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 _KINDS: Final = ("sources", "readers", "measures")
 
 
@@ -70,6 +73,25 @@ class WorkerProcesses:
             ),
         )
         return WorkerEngine(lambda: ProcessDriver(run, self.server, index), index, self.cancellation)
+
+    def call(
+        self, function: Callable[[Plugins, Argument], Result], argument: Argument, *, name: str, local: bool
+    ) -> Result:
+        """Call a function of a module in a worker process.
+
+        Args:
+            function: Called with the plugins of the worker and the argument.
+            argument: What the function is told.
+            name: What it reads, for errors.
+            local: Whether it reads only files of this machine, so that nothing has to be fetched.
+
+        Raises:
+            FiltercrawlError: What the function raised.
+            CheckpointError: The worker crashed, or took more than its limits.
+        """
+        order = Call(function=function, argument=argument, limits=self.limits.after(0), local=local)
+        result: Result = call_in_worker(self.server, order, name)
+        return result
 
     def readers(self) -> ReadersInWorker:
         """Return readers for what is asked about files before they are crawled."""

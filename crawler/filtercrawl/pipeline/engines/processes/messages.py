@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from filtercrawl.api.errors import FiltercrawlError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.reader import Reader
 from filtercrawl.pipeline.engines.workers import messages
 from filtercrawl.pipeline.engines.workers.attempt import Limits
@@ -118,6 +120,40 @@ class Replied:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of a function; the worker sends `Started` and a `Returned`.
+
+    Attributes:
+        function: A function of a module, called with the plugins and the argument.
+        argument: What it is called with.
+        limits: What it may use.
+        local: Whether it reads only files of this machine, so that nothing has to be fetched.
+    """
+
+    function: Callable[[Plugins, Any], Any]
+    argument: Any
+    limits: ProcessLimits
+    local: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returned:
+    """What a call returned.
+
+    Attributes:
+        value: It.
+        error: What was raised instead.
+        unexpected: What else was raised, in words.
+        update: What there was to tell since the last message.
+    """
+
+    value: Any = None
+    error: FiltercrawlError | None = None
+    unexpected: str | None = None
+    update: Update = field(default_factory=Update)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cancel:
     """End the checkpoint in progress after the current step."""
 
@@ -155,4 +191,4 @@ class Admitted:
     allowed: bool
 
 
-Message = messages.Message | Admit | AskPlace | GiveBackPlace | Replied
+Message = messages.Message | Admit | AskPlace | GiveBackPlace | Replied | Returned

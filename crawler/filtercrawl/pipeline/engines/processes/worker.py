@@ -18,12 +18,13 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, TypeVar
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import describe_error
+from filtercrawl.api.errors import FiltercrawlError, describe_error
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config.environment import cache_home
 from filtercrawl.dataset.schema.model_row import ContentKey
-from filtercrawl.pipeline.crawling.crawl import WriteSlots, failed_result
+from filtercrawl.pipeline.crawling.crawl import WriteSlots, failed_result, is_out_of_memory
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
+from filtercrawl.pipeline.engines.processes.call import portable_error
 from filtercrawl.pipeline.engines.processes.guard import Guard
 from filtercrawl.pipeline.engines.processes.limits import NO_MEMORY, data_bytes, limit_this_process
 from filtercrawl.pipeline.engines.processes.messages import (
@@ -31,12 +32,14 @@ from filtercrawl.pipeline.engines.processes.messages import (
     Admitted,
     Ask,
     AskPlace,
+    Call,
     Cancel,
     GiveBackPlace,
     LimitedOrder,
     Message,
     Place,
     Replied,
+    Returned,
 )
 from filtercrawl.pipeline.engines.workers.messages import Answer, Question, Started, WorkerSettings
 from filtercrawl.pipeline.engines.workers.task_crawler import UPDATE_SECONDS, ContentDeferred, TaskCrawler
@@ -90,7 +93,7 @@ class _Worker:
         self._settings = settings
         self._plugins = plugins
         self._crawler = TaskCrawler(settings, plugins, self._admit)
-        self._orders: queue.SimpleQueue[LimitedOrder | Ask] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[LimitedOrder | Ask | Call] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._admissions: queue.SimpleQueue[Admitted] = queue.SimpleQueue()
         self._places: queue.SimpleQueue[Place] = queue.SimpleQueue()
@@ -108,8 +111,10 @@ class _Worker:
             self._send(Started())
             if isinstance(order, LimitedOrder):
                 self._crawl(order)
-            else:
+            elif isinstance(order, Ask):
                 self._answer(order)
+            else:
+                self._call(order)
 
     def _crawl(self, order: LimitedOrder) -> None:
         limit_this_process(order.limits, self._imported)
@@ -138,6 +143,19 @@ class _Worker:
                 logger.debug("a question about a file has no answer: %s", describe_error(error))
                 failed = True
             self._send(Replied(value=value, failed=failed, update=self._crawler.update()))
+
+    def _call(self, order: Call) -> None:
+        limit_this_process(order.limits, self._imported)
+        self._guard.network = not order.local
+        try:
+            returned = Returned(value=order.function(self._plugins, order.argument))
+        except FiltercrawlError as error:
+            returned = Returned(error=portable_error(error))
+        except BaseException as error:
+            if isinstance(error, Exception) and is_out_of_memory(error):
+                raise MemoryError from error
+            returned = Returned(unexpected=describe_error(error))
+        self._send(replace(returned, update=self._crawler.update()))
 
     def claim(self, key: ContentKey, model_id: str, cancellation: CancellationToken | None = None) -> str | None:
         """Ask the driver who holds a content; see `filtercrawl.pipeline.crawling.crawl.ContentClaims`.
@@ -197,8 +215,8 @@ class _Worker:
         finally:  # the driver is gone
             os._exit(1)
 
-    def _take(self, message: LimitedOrder | Ask | Answer | Admitted | Place | Cancel) -> None:
-        if isinstance(message, LimitedOrder | Ask):
+    def _take(self, message: LimitedOrder | Ask | Call | Answer | Admitted | Place | Cancel) -> None:
+        if isinstance(message, LimitedOrder | Ask | Call):
             self._orders.put(message)
         elif isinstance(message, Answer):
             self._answers.put(message)
