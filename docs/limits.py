@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from filtercrawl.extraction.classify import MAX_LAYERS
-from filtercrawl_plugins.formats import json_text
+from filtercrawl_plugins.formats import json_text, msgpack
 from filtercrawl_plugins.formats.budget import LIMITS, MAX_NAME_LENGTH, Limit
 from filtercrawl_plugins.formats.zip import archive, directory
-from filtercrawl_plugins.readers import npz
+from filtercrawl_plugins.readers import flax_msgpack, npz
 from filtercrawl_plugins.readers.keras import datasets
 from filtercrawl_plugins.readers.onnx.graph import parse, tensor_proto
+from filtercrawl_plugins.readers.tflite import model
 from filtercrawl_plugins.readers.torch import distributed_metadata, tensor_locator, tensor_walk, torchscript
 from filtercrawl_plugins.sources.local import metadata_table, side_files
 
@@ -36,7 +37,8 @@ microsecond.
 | what is counted | any file | for each byte more | at most |
 |---|---|---|---|"""
 MEANINGS = {
-    "steps": "steps: an opcode of a pickle, a part of a field of protobuf, a value that is looked at",
+    "steps": "steps: an opcode of a pickle, a part of a field of protobuf or of a value of MessagePack or FlatBuffers, "
+    "a value that is looked at; an object of HDF5 takes 300",
     "memory": "bytes of the objects of all pickles, estimated before they are made",
     "inflated": "bytes that are decompressed; what is read twice may count twice",
     "tensors": "tensors, each name of one",
@@ -58,7 +60,11 @@ OTHERS = (
     ("graphs of ONNX inside of each other", parse.MAX_GRAPH_DEPTH),
     ("bytes of the code of a class of TorchScript; nothing is known of longer ones", torchscript.MAX_CODE_BYTES),
     ("chunks of a tensor of a distributed checkpoint", distributed_metadata.MAX_CHUNKS),
-    ("groups and arrays of an HDF5 file", datasets.MAX_OBJECTS),
+    ("levels of groups of an HDF5 file", datasets.MAX_DEPTH),
+    ("levels of maps and lists of MessagePack", msgpack.MAX_DEPTH),
+    ("axes of a tensor of Flax", flax_msgpack.MAX_RANK),
+    ("axes of a tensor of TFLite", model.MAX_RANK),
+    ("scales of the tensors of a TFLite model", model.MAX_SCALES),
     (
         "bytes of a file that describes the checkpoints beside it, such as `metadata.csv`; a larger one is ignored",
         side_files.MAX_BYTES,

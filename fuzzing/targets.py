@@ -157,7 +157,7 @@ def read_zip(file: RandomAccessFile, budget: Budget) -> None:
 
 def read_flatbuffers(file: RandomAccessFile, budget: Budget) -> None:
     """Walk tables from the root on, each once; fields are taken for each kind of value."""
-    waiting = [FlatFile(file).root()]
+    waiting = [FlatFile(file, Budget(file)).root()]
     seen: set[int] = set()
     while waiting and len(seen) < _MAX_TABLES:
         table = waiting.pop()
@@ -188,7 +188,7 @@ def _look_at(table: Table, number: int) -> list[Table]:
 
 def read_msgpack(file: RandomAccessFile, budget: Budget) -> None:
     """Read every leaf."""
-    for path, _ in MessagePackReader(file).leaves():
+    for path, _ in MessagePackReader(file, Budget(file)).leaves():
         budget.spend(len(path))
 
 

@@ -47,7 +47,7 @@ LIMITS: Final = {
     "steps": Limit(2_000_000, 1 / 2, 20_000_000, "steps of parsing"),
     "memory": Limit(32 * MIB, 16, 256 * MIB, "bytes of objects in its pickles"),
     "inflated": Limit(256 * MIB, 16, None, "bytes of decompressed data"),
-    "tensors": Limit(16_384, 1 / 32, 262_144, "tensors"),
+    "tensors": Limit(16_384, 1 / 256, 262_144, "tensors"),
     "kernels": Limit(16_384, 0, None, "convolutions or tensors of the shape of kernels"),
     "text": Limit(4 * MIB, 1, 32 * MIB, "characters of names"),
 }

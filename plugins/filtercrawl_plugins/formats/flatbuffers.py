@@ -10,15 +10,19 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from filtercrawl.api.errors import FormatError, UnsafeFileError
+import numpy as np
+from numpy.typing import NDArray
+
+from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import RandomAccessFile, check_range
+from filtercrawl_plugins.formats.budget import Budget
 
 PAGE_BYTES: Final = 16_384
 MAX_PAGES: Final = 256
 MAX_TEXT_BYTES: Final = 4096
-# Elements read for each byte of the file, and besides: tables may share vectors, but only up to a point.
-MAX_ELEMENTS_PER_BYTE: Final = 16
-MAX_EXTRA_ELEMENTS: Final = 1_000_000
+# Steps of a number that is read by itself; one of a vector takes one step, and a quarter where it becomes an array.
+NUMBER_COST: Final = 4
+ELEMENTS_PER_STEP: Final = 4
 
 
 class FlatFile:
@@ -26,12 +30,13 @@ class FlatFile:
 
     Attributes:
         file: The file.
+        budget: The budget of its checkpoint: tables may share parts, but only up to a point.
     """
 
-    def __init__(self, file: RandomAccessFile) -> None:
+    def __init__(self, file: RandomAccessFile, budget: Budget) -> None:
         self.file = file
+        self.budget = budget
         self._pages: OrderedDict[int, bytes] = OrderedDict()
-        self._elements_left = MAX_ELEMENTS_PER_BYTE * file.size + MAX_EXTRA_ELEMENTS
 
     def root(self) -> Table:
         """Return the root table."""
@@ -49,22 +54,19 @@ class FlatFile:
     def number(self, position: int, layout: str) -> int:
         """Return the integer in a `struct` format at a position."""
         size = struct.calcsize(layout)
-        self.spend(1)
+        self.budget.spend(NUMBER_COST)
         return int(struct.unpack(layout, self.read(position, size))[0])
 
     def read(self, position: int, length: int) -> bytes:
         """Return bytes through a cache of pages; raises TruncatedError past the end."""
         check_range(self.file, position, length)
+        page, at = divmod(position, PAGE_BYTES)
+        if at + length <= PAGE_BYTES:
+            return self._page(page)[at : at + length]
         first, last = position // PAGE_BYTES, (position + length - 1) // PAGE_BYTES
         data = b"".join(self._page(number) for number in range(first, last + 1)) if length else b""
         start = position - first * PAGE_BYTES
         return data[start : start + length]
-
-    def spend(self, count: int) -> None:
-        """Count elements that are read; raises UnsafeFileError if they are more than the file can have."""
-        self._elements_left -= count
-        if self._elements_left < 0:
-            raise UnsafeFileError(f"{self.file.name}: its tables share more parts than any model needs")
 
     def _page(self, number: int) -> bytes:
         if number not in self._pages:
@@ -116,17 +118,23 @@ class Table:
         """Return a field that is a vector of numbers, by the `struct` code of one."""
         itemsize = struct.calcsize(f"<{code}")
         start, length = self.vector(field, itemsize)
-        self.flat.spend(length)
+        self.flat.budget.spend(length)
         return struct.unpack(f"<{length}{code}", self.flat.read(start, length * itemsize)) if length else ()
 
     def integers(self, field: int, code: str) -> tuple[int, ...]:
         """Return a field that is a vector of integers."""
         return tuple(map(int, self.numbers(field, code)))
 
+    def array(self, field: int, code: str) -> NDArray[np.int64]:
+        """Return a field that is a vector of integers, by the `struct` code of one, as an array."""
+        dtype = np.dtype(f"<{code}")
+        start, length = self.vector(field, dtype.itemsize)
+        self.flat.budget.spend(length // ELEMENTS_PER_STEP)
+        return np.frombuffer(self.flat.read(start, length * dtype.itemsize), dtype).astype(np.int64)
+
     def tables(self, field: int) -> list[Table]:
         """Return a field that is a vector of tables."""
         start, length = self.vector(field, 4)
-        self.flat.spend(length)
         places = range(start, start + 4 * length, 4)
         return [self.flat.table(place + self.flat.number(place, "<I")) for place in places]
 
@@ -134,7 +142,7 @@ class Table:
         """Return a field that is a string, cut after 4096 bytes; empty if it is missing."""
         start, length = self.vector(field, 1)
         length = min(length, MAX_TEXT_BYTES)
-        self.flat.spend(length)
+        self.flat.budget.spend(length // 16)
         return self.flat.read(start, length).decode("utf-8", "backslashreplace") if length else ""
 
     def _field(self, field: int) -> int | None:

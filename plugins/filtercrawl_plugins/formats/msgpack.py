@@ -12,10 +12,12 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 
 MAX_DEPTH: Final = 100
-MAX_ITEMS: Final = 5_000_000
+# Steps of a value or a key.
+ITEM_COST: Final = 4
 # Characters of a key; longer strings are values.
 MAX_KEY_BYTES: Final = 4096
 
@@ -59,11 +61,11 @@ class _Container:
 
 
 class MessagePackReader:
-    """Reads one object of a file, from an offset on."""
+    """Reads one object of a file, from an offset on, within a budget."""
 
-    def __init__(self, file: RandomAccessFile, start: int = 0, stop: int | None = None) -> None:
+    def __init__(self, file: RandomAccessFile, budget: Budget, start: int = 0, stop: int | None = None) -> None:
         self.cursor = Cursor(file, start, stop, "a MessagePack object")
-        self._items = 0
+        self._budget = budget
 
     def leaves(self) -> Iterator[tuple[tuple[str, ...], object]]:
         """Yield every value that is no map or array, with the keys and indices that lead to it.
@@ -71,7 +73,7 @@ class MessagePackReader:
         Raises:
             FormatError: A code is invalid, or a key is not text or a number.
             TruncatedError: The file ends too early.
-            UnsafeFileError: The object is nested too deeply or has too many parts.
+            UnsafeFileError: The object is nested too deeply, or the budget is exhausted.
         """
         stack: list[_Container] = []
         value = self._value(())
@@ -103,9 +105,7 @@ class MessagePackReader:
 
     def _value(self, path: tuple[str, ...]) -> object:
         cursor = self.cursor
-        self._items += 1
-        if self._items > MAX_ITEMS:
-            raise UnsafeFileError(f"{cursor.file.name}: has more parts than any checkpoint needs")
+        self._budget.spend(ITEM_COST)
         code = cursor.read_byte()
         if code < 0xC0 or code >= 0xE0:
             return self._short(code, path)

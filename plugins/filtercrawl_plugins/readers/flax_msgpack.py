@@ -13,6 +13,7 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.reader import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.msgpack import Bytes, MessagePackReader
 from filtercrawl_plugins.readers.arrays.axis_order import Framework, arrange_arrays
 from filtercrawl_plugins.readers.training_state import stated_progress, states_progress, stored_integer
@@ -20,6 +21,8 @@ from filtercrawl_plugins.readers.training_state import stated_progress, states_p
 # Bytes that are searched for the first array.
 HEAD_BYTES: Final = 32_768
 MAX_RANK: Final = 32
+# Steps of an array, besides those of its parts.
+ARRAY_COST: Final = 100
 # Types of the extension: an array and a NumPy scalar, both `[shape, dtype, bytes]`.
 ARRAY_KINDS: Final = (1, 3)
 # A map with a text as its first key, and an extension of type 1 with an array of three.
@@ -65,20 +68,23 @@ def read_leaves(file: RandomAccessFile) -> Iterator[tuple[tuple[str, ...], objec
     Raises:
         CheckpointError: The file is damaged.
     """
-    reader = MessagePackReader(file)
+    budget = Budget(file)
+    reader = MessagePackReader(file, budget)
     for path, value in reader.leaves():
         if isinstance(value, Bytes) and value.kind in ARRAY_KINDS:
-            yield path, read_array(file, path, value)
+            yield path, read_array(file, path, value, budget)
         else:
             yield path, value
     if reader.cursor.remaining:
         raise FormatError(f"{file.name}: {reader.cursor.remaining} bytes follow the MessagePack object")
 
 
-def read_array(file: RandomAccessFile, path: tuple[str, ...], content: Bytes) -> StoredTensor:
+def read_array(file: RandomAccessFile, path: tuple[str, ...], content: Bytes, budget: Budget) -> StoredTensor:
     """Read shape and dtype of an array and return its record; raises CheckpointError."""
+    budget.spend(ARRAY_COST)
+    budget.add_tensor(sum(map(len, path)) + len(path))  # before a name is made of it
     name = "/".join(path)
-    leaves = list(MessagePackReader(file, content.start, content.start + content.length).leaves())
+    leaves = list(MessagePackReader(file, budget, content.start, content.start + content.length).leaves())
     shape = tuple(size for at, size in leaves if len(at) == 2 and at[0] == "0" and type(size) is int and size >= 0)
     fields = {at[0]: value for at, value in leaves if len(at) == 1}
     dtype, data = fields.get("1"), fields.get("2")

@@ -16,6 +16,7 @@ from conftest import Sync
 from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.msgpack import Bytes, MessagePackReader
 from filtercrawl_plugins.readers.flax_msgpack import FlaxReader
 from support.damage import damaged
@@ -90,14 +91,19 @@ def test_every_plain_object_is_read(value: Any) -> None:
             yield from leaves(child, (*path, str(key)))
 
     data = msgpack.packb(value)
-    reader = MessagePackReader(MemoryFile(data))
+    reader = reader_of(data)
     assert list(reader.leaves()) == list(leaves(value))
     assert reader.cursor.remaining == 0
 
 
+def reader_of(data: bytes) -> MessagePackReader:
+    file = MemoryFile(data)
+    return MessagePackReader(file, Budget(file))
+
+
 def test_binary_data_are_located() -> None:
     data = msgpack.packb([b"x" * 300, msgpack.ExtType(5, b"yy")])
-    (_, raw), (_, extension) = MessagePackReader(MemoryFile(data)).leaves()
+    (_, raw), (_, extension) = reader_of(data).leaves()
     assert isinstance(raw, Bytes)
     assert data[raw.start : raw.start + raw.length] == b"x" * 300
     assert (extension.kind, extension.length) == (5, 2)  # type: ignore[attr-defined]
@@ -129,7 +135,7 @@ def test_lying_sizes_and_bombs_are_refused() -> None:
             read(data)
     for bomb in (b"\x91" * 500, b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff" * 9, b"\xc1", b"\x81\xc0\x01"):
         with pytest.raises(CheckpointError):
-            list(MessagePackReader(MemoryFile(bomb)).leaves())
+            list(reader_of(bomb).leaves())
 
 
 @settings(max_examples=200, deadline=None)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import LazyFile, RandomAccessFile, Span
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
+from filtercrawl_plugins.formats.budget import MAX_NAME_LENGTH, Budget
 from filtercrawl_plugins.formats.hdf5 import RangeFileStream, translate_hdf5_errors
 
-MAX_OBJECTS: Final = 200_000
+# Steps of a link, of an object that it leads to, and of a chunk of an array.
+LINK_COST: Final = 8
+OBJECT_COST: Final = 300
+CHUNK_COST: Final = 8
 MAX_DEPTH: Final = 64
+# Chunks of an array that are announced before they are read.
+MAX_CHUNK_SPANS: Final = 1024
 MAX_TEXT_BYTES: Final = 64 << 20
 # The bytes that a filter may expand one byte to (deflate), and what a chunked dataset may have in memory.
 MAX_RATIO: Final = 1032
@@ -49,11 +55,12 @@ class StoredDataset:
 class Hdf5Arrays:
     """An open HDF5 file."""
 
-    def __init__(self, file: RandomAccessFile) -> None:
-        """Open a file; raises CheckpointError if it is not valid HDF5."""
+    def __init__(self, file: RandomAccessFile, budget: Budget | None = None) -> None:
+        """Open a file within the budget of its checkpoint; raises CheckpointError if it is not valid HDF5."""
         import h5py
 
         self.file = file
+        self._budget = Budget(file) if budget is None else budget
         self._h5py = h5py
         self._stream = RangeFileStream(file)
         with translate_hdf5_errors(file, self._stream):
@@ -73,12 +80,18 @@ class Hdf5Arrays:
         """Return an attribute that is text, None if there is none; raises FormatError if it is too long."""
         node = self._node(path)
         with translate_hdf5_errors(self.file, self._stream):
-            if node is None or name not in node.attrs:
-                return None
-            size = node.attrs.get_id(name).get_storage_size()
-            if size > MAX_TEXT_BYTES:
-                raise UnsafeFileError(f"{self.file.name}: the attribute {name!r} has {size} bytes")
-            value = node.attrs[name]
+            return None if node is None else self._text(node, name)
+
+    def _text(self, node: Any, name: str) -> str | None:
+        """Return an attribute that is one text, None if there is none."""
+        if name not in node.attrs:
+            return None
+        attribute = node.attrs.get_id(name)
+        if attribute.get_space().get_simple_extent_type() != self._h5py.h5s.SCALAR:
+            return None  # all of its texts could be the same long one
+        if (size := attribute.get_storage_size()) > MAX_TEXT_BYTES:
+            raise UnsafeFileError(f"{self.file.name}: the attribute {name!r} has {size} bytes")
+        value = node.attrs[name]
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         return value if isinstance(value, str) else None
@@ -87,29 +100,52 @@ class Hdf5Arrays:
         """Yield every array, groups in the order of their names.
 
         Raises:
-            UnsafeFileError: The file has more objects or levels than any checkpoint has.
+            UnsafeFileError: The file has more objects, levels or names than its size allows.
         """
-        count = 0
-        seen: set[Any] = set()
+        low, budget = self._h5py, self._budget
+        known: dict[int, StoredDataset | None] = {}  # by address; None for a group
         stack: list[tuple[str, Any]] = [("", self._root)]
         while stack:
             path, group = stack.pop()
             children: list[tuple[str, Any]] = []
             with translate_hdf5_errors(self.file, self._stream):
-                named = group.attrs.get("name")
-                for key in group:
-                    count += 1
-                    if count > MAX_OBJECTS or path.count("/") > MAX_DEPTH:
-                        raise UnsafeFileError(f"{self.file.name}: has more groups than any checkpoint needs")
-                    if not isinstance(group.get(key, getlink=True), self._h5py.HardLink):
-                        continue
-                    child, child_path = group[key], f"{path}/{key}" if path else key
-                    if isinstance(child, self._h5py.Dataset):
-                        yield self._stored(child, child_path, named if isinstance(named, str) else None)
-                    elif isinstance(child, self._h5py.Group) and child.id not in seen:
-                        seen.add(child.id)
-                        children.append((child_path, child))
+                named = self._text(group, "name")
+                for name, address in self._hard_links(group):
+                    key = name.decode("utf-8", "surrogateescape")
+                    child_path = f"{path}/{key}" if path else key
+                    if child_path.count("/") > MAX_DEPTH or len(child_path) > MAX_NAME_LENGTH:
+                        raise UnsafeFileError(f"{self.file.name}: has deeper or longer paths than any checkpoint needs")
+                    if address not in known:
+                        budget.spend(OBJECT_COST)
+                        known[address] = None
+                        child = low.h5o.open(group.id, name)
+                        if isinstance(child, low.h5d.DatasetID):
+                            known[address] = self._stored(low.Dataset(child), child_path)
+                        elif isinstance(child, low.h5g.GroupID):
+                            children.append((child_path, low.Group(child)))
+                    if (stored := known[address]) is not None:
+                        budget.add_tensor(len(child_path))
+                        yield replace(stored, path=child_path, group_name=named)
             stack.extend(reversed(children))
+
+    def _hard_links(self, group: Any) -> list[tuple[bytes, int]]:
+        """Return names and addresses of the objects in a group, sorted by name."""
+        found: list[tuple[bytes, int]] = []
+        refused: list[UnsafeFileError] = []
+
+        def note(name: bytes, link: Any) -> bool:
+            if link.type == self._h5py.h5l.TYPE_HARD:
+                found.append((name, link.u))
+            try:
+                self._budget.spend(LINK_COST + len(name) // 16)
+            except UnsafeFileError as error:  # the library would lose it
+                refused.append(error)
+            return bool(refused)
+
+        group.id.links.iterate(note, info=True)
+        if refused:
+            raise refused[0]
+        return found
 
     def _node(self, path: str) -> Any | None:
         """Return the object at a path of hard links, None if there is none; "" is the root."""
@@ -123,17 +159,25 @@ class Hdf5Arrays:
                 node = node[part]
         return node
 
-    def _stored(self, dataset: Any, path: str, group_name: str | None) -> StoredDataset:
+    def _stored(self, dataset: Any, path: str) -> StoredDataset:
         shape = tuple(int(size) for size in dataset.shape or ())
-        stored = str(dataset.dtype.str)
+        stored = self._type_name(dataset)
         dtype = DTYPES.get(stored)
         if dtype == "uint16" and dataset.attrs.get("dtype") == "bfloat16":
             dtype = "bfloat16"  # Keras 3
         elsewhere = dataset.is_virtual or dataset.external or dataset.shape is None
         location = None if dtype is None or elsewhere else self._locate(dataset, path, shape, dtype)
-        return StoredDataset(
-            path=path, shape=shape, dtype=dtype or stored[:40], location=location, group_name=group_name
-        )
+        return StoredDataset(path=path, shape=shape, dtype=dtype or stored[:40], location=location, group_name=None)
+
+    def _type_name(self, dataset: Any) -> str:
+        """Return NumPy's type string of numbers, or the class of another type, which may have any number of parts."""
+        low = self._h5py.h5t
+        kind = dataset.id.get_type()
+        if isinstance(kind, low.TypeIntegerID | low.TypeFloatID):
+            return str(dataset.dtype.str)
+        if isinstance(kind, low.TypeEnumID) and kind.get_nmembers() <= 2:  # booleans
+            return str(dataset.dtype.str)
+        return type(kind).__name__.removeprefix("Type").removesuffix("ID").lower()
 
     def _locate(self, dataset: Any, path: str, shape: tuple[int, ...], dtype: str) -> TensorLocation | None:
         size = math.prod(shape) * ITEMSIZE[dtype]
@@ -157,11 +201,15 @@ class Hdf5Arrays:
 
     def _chunk_spans(self, dataset: Any, stored: int) -> list[Span]:
         """Return the bytes of the chunks, without those of an index that is too long to be announced."""
-        if dataset.chunks is None or not stored or dataset.id.get_num_chunks() > 1024:
+        if dataset.chunks is None or not stored:
             return []
-        chunks = [dataset.id.get_chunk_info(index) for index in range(dataset.id.get_num_chunks())]
-        return [
-            Span(self.file, chunk.byte_offset, chunk.byte_offset + chunk.size)
-            for chunk in chunks
-            if chunk.byte_offset is not None and chunk.byte_offset + chunk.size <= self.file.size
-        ]
+        found: list[Span] = []
+
+        def note(chunk: Any) -> bool:
+            if chunk.byte_offset is not None and chunk.byte_offset + chunk.size <= self.file.size:
+                found.append(Span(self.file, chunk.byte_offset, chunk.byte_offset + chunk.size))
+            return len(found) > MAX_CHUNK_SPANS
+
+        dataset.id.chunk_iter(note)
+        self._budget.spend(CHUNK_COST * len(found))
+        return found if len(found) <= MAX_CHUNK_SPANS else []

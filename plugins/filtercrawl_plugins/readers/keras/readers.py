@@ -77,9 +77,10 @@ class KerasArchiveReader:
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the arrays in the order of their names, kernels arranged as in torch; raises CheckpointError."""
-        archive = ZipArchive(files.main, Budget(files.main))
+        budget = Budget(files.main)
+        archive = ZipArchive(files.main, budget)
         model = parse_config(archive.read(CONFIG_NAME, MAX_CONFIG_BYTES), files.main.name)
-        arrays = Hdf5Arrays(archive.open(WEIGHTS_NAME))
+        arrays = Hdf5Arrays(archive.open(WEIGHTS_NAME), budget)
         if not is_keras(arrays):
             raise FormatError(f"{files.main.name}: its {WEIGHTS_NAME} has no groups of a Keras model")
         yield from describe_arrays(arrays, model)

@@ -12,11 +12,14 @@ from typing import Final
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.tensor import Quantization
+from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.flatbuffers import FlatFile, Table
 from filtercrawl_plugins.readers.tflite.sparse import Sparsity
 
 IDENTIFIER: Final = b"TFL3"
 MAX_RANK: Final = 8
+# Steps of an input of an operator, each of which is a use of a tensor.
+INPUT_COST: Final = 8
 # Scales of all tensors together.
 MAX_SCALES: Final = 1 << 22
 # torch dtypes by `TensorType`; packed integers have no torch dtype.
@@ -100,7 +103,7 @@ def parse_model(file: RandomAccessFile) -> Model:
         CheckpointError: The file is damaged.
     """
     try:
-        root = FlatFile(file).root()
+        root = FlatFile(file, Budget(file)).root()
         codes = [max(code.number(0, "<b"), code.number(3, "<i")) for code in root.tables(1)]
         buffers = tuple(_buffer(buffer) for buffer in root.tables(4))
         scales = [0]
@@ -122,10 +125,12 @@ def _subgraph(subgraph: Table, codes: list[int], scales: list[int]) -> Subgraph:
         index = operator.number(0, "<I")
         if index >= len(codes):
             raise FormatError(f"{subgraph.flat.file.name}: an operator has the unknown code {index}")
+        inputs = operator.integers(1, "i")
+        operator.flat.budget.spend(INPUT_COST * len(inputs))
         operators.append(
             Operator(
                 code=codes[index],
-                inputs=operator.integers(1, "i"),
+                inputs=inputs,
                 outputs=operator.integers(2, "i"),
                 options=operator.table(4),
             )
@@ -137,8 +142,10 @@ def _tensor(tensor: Table, scales: list[int]) -> ModelTensor:
     _, rank = tensor.vector(0, 4)
     kind = tensor.number(1, "<b")
     shape = tensor.integers(0, "i") if rank <= MAX_RANK else ()
+    name = tensor.text(3)
+    tensor.flat.budget.add_tensor(len(name))
     return ModelTensor(
-        name=tensor.text(3),
+        name=name,
         shape=shape if min(shape, default=0) >= 0 else (),
         dtype=DTYPES.get(kind) or PACKED_DTYPES.get(kind) or f"tflite type {kind}",
         buffer=tensor.number(2, "<I"),

@@ -39,7 +39,7 @@ class TfliteReader:
         for subgraph in model.subgraphs:
             for tensor, use in constant_uses(subgraph):
                 uses.setdefault(identity(tensor), []).append(use)
-        names: set[str] = set()
+        names: dict[str, int] = {}
         seen: set[Constant] = set()
         for subgraph in model.subgraphs:
             for tensor in subgraph.tensors:
@@ -109,11 +109,17 @@ def describe(tensor: StoredTensor, uses: Sequence[Use]) -> StoredTensor:
     return replace(arranged, convolution=convolution)
 
 
-def unique_name(name: str, names: set[str]) -> str:
-    """Return a name that no other constant has, and remember it."""
-    number, unique = 1, name
+def unique_name(name: str, names: dict[str, int]) -> str:
+    """Return a name that no other constant has.
+
+    Args:
+        name: The name in the file.
+        names: The names that are taken, with the number that was last added to each; changed by this function.
+    """
+    number, unique = names.get(name, 1), name
     while unique in names:
         number += 1
         unique = f"{name}#{number}"
-    names.add(unique)
+    names[name] = number
+    names.setdefault(unique, 1)
     return unique

@@ -96,7 +96,7 @@ def _vector(table: Table, field: int) -> Indices:
     vector, code = table.table(field + 1), _INDEX_CODES.get(table.number(field, "<B"))
     if vector is None or code is None:
         raise FormatError(f"{table.flat.file.name}: a sparse tensor without indices")
-    return np.array(vector.integers(0, code), np.int64)
+    return vector.array(0, code)
 
 
 def _descend(level: Level, entries: Indices, limit: int) -> tuple[Indices, Indices, Indices]:
