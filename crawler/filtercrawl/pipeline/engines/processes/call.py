@@ -63,5 +63,5 @@ def call_in_worker(server: ForkServer, order: Call, name: str) -> Any:
 
 def portable_error(error: FiltercrawlError) -> FiltercrawlError:
     """Return an error that another process can receive: of a type of `filtercrawl.api.errors`."""
-    kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
+    kind: type[FiltercrawlError] = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
     return kind(str(error))
