@@ -22,12 +22,14 @@ class OfferDigest:
         policy: Which kernel sizes are kept.
         licenses: Only checkpoints with one of these licenses are crawled; empty for any license.
         license_policy: What may be kept of a checkpoint under which license.
+        refuse_code: Whether files that name code are not to be read.
     """
 
     version: str
     policy: KernelPolicy = "spatial"
     licenses: tuple[str, ...] = ()
     license_policy: LicensePolicy = field(default_factory=LicensePolicy)
+    refuse_code: bool = False
 
     def of(self, offer: Offer) -> bytes:
         """Return the digest of an offer, of which a difference in any field makes another one."""
@@ -35,5 +37,11 @@ class OfferDigest:
         if isinstance(offer, Checkpoint):
             license_id = offer.meta.license
             is_asked_for = not self.licenses or license_id in self.licenses
-            judged += (self.policy, self.license_policy.decide(license_id), is_asked_for, is_linked(offer))
+            judged += (
+                self.policy,
+                self.refuse_code,
+                self.license_policy.decide(license_id),
+                is_asked_for,
+                is_linked(offer),
+            )
         return hashlib.blake2b(repr(judged).encode("utf-8", "backslashreplace"), digest_size=_BYTES).digest()

@@ -90,6 +90,28 @@ def test_such_files_can_be_refused(run_sync: Sync, dataset: Path, zoo: Path) -> 
     assert row["reason"].startswith("names os.system, which loading it would run; refused")
 
 
+def test_files_of_earlier_runs_are_refused_too_and_read_again_where_that_ends(
+    run_sync: Sync, dataset: Path, zoo: Path
+) -> None:
+    (zoo / "bad.pt").write_bytes(zipped(b"}(" + short("w.weight") + tensor() + short("x") + SYSTEM + b"u"))
+    (zoo / "good.pt").write_bytes(zipped(b"}(" + short("w.weight") + tensor() + b"u"))
+
+    def outcomes() -> dict[str, str]:
+        return {name: row["outcome"] for name, row in models(dataset).items()}
+
+    run_sync()
+    before = outcomes()
+    assert "failed" not in before.values()
+    report = run_sync(refuse_code=True)
+    assert list(report.failures) == ["local/bad.pt"]
+    assert report.failures["local/bad.pt"].endswith("which loading it would run; refused by refuse_code")
+    assert outcomes() == {**before, "local/bad.pt": "failed"}
+    assert run_sync(refuse_code=True).to_dict()["checkpoints"]["waiting"] == 1
+    assert run_sync().failures == {}
+    assert outcomes() == before
+    assert run_sync().to_dict()["checkpoints"]["unchanged"] == 2
+
+
 def test_the_page_of_limits_is_up_to_date() -> None:
     docs = REPOSITORY / "docs"
     page = runpy.run_path(str(docs / "limits.py"))["page"]()

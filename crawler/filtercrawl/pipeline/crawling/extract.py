@@ -23,7 +23,7 @@ from filtercrawl.extraction.effective.plan import RecipePlan, bn_folded, plan_re
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.extraction.quantized_weights import resolve_quantized
 from filtercrawl.pipeline.discovery.architectures import architecture_of
-from filtercrawl.pipeline.records import CrawlTask
+from filtercrawl.pipeline.records import REFUSED, CrawlTask
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def extract(
 def note_code(name: str, code: tuple[str, ...], *, refuse: bool) -> None:
     """Log what loading a file elsewhere would run, or raise UnsafeFileError where such files are refused."""
     if code and refuse:
-        raise UnsafeFileError(f"{name}: names {', '.join(code)}, which loading it would run; refused by refuse_code")
+        raise UnsafeFileError(f"{name}: names {', '.join(code)}, which loading it would run{REFUSED}")
     if code:
         logger.warning("%s: names %s; not run", name, ", ".join(code))
 

@@ -22,7 +22,7 @@ from filtercrawl.pipeline.model_rows import seen_row
 from filtercrawl.pipeline.offer_digest import OfferDigest
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.planning.restricted import find_restricted
-from filtercrawl.pipeline.records import CrawlTask, Plan
+from filtercrawl.pipeline.records import REFUSED, CrawlTask, Plan
 from filtercrawl.pipeline.retry_pause import is_due
 
 Decision = Literal["new", "changed", "retry", "unchanged", "waiting"]
@@ -62,7 +62,11 @@ class Planner:
     def digest(self) -> OfferDigest:
         """Digests of offers, for what this planner decides."""
         return OfferDigest(
-            version=self.version, policy=self.policy, licenses=self.licenses, license_policy=self.license_policy
+            version=self.version,
+            policy=self.policy,
+            licenses=self.licenses,
+            license_policy=self.license_policy,
+            refuse_code=self.refuse_code,
         )
 
     def plan(self, listings: Sequence[Listing]) -> Plan:
@@ -158,8 +162,11 @@ class Planner:
     def effective_state(self, known: ModelRow | None, checkpoint: Checkpoint) -> ModelRow | None:
         """Return the known row of a checkpoint, as if it were never read if reading it again would give something else.
 
-        That is so if its withheld weights may be kept now, or if its architecture is stated otherwise.
+        That is so if its withheld weights may be kept now, if its architecture is stated otherwise, or if it names code
+        and is to be refused for that now.
         """
+        if self.refuse_code and known is not None and known.state.code and known.reason is None:
+            return known.unread()
         local = is_local(checkpoint.files[0])
         if (
             local
@@ -190,6 +197,8 @@ class Planner:
             is_same = combined_etag(checkpoint) is not None and combined_etag(checkpoint) == attempted.etag
         if not is_same or known.outcome == "skipped":
             return "changed"
+        if known.reason is not None and known.reason.endswith(REFUSED) and not self.refuse_code:
+            return "retry"
         if known.reason is not None:  # the last attempt failed on the same bytes
             due = is_due(known.next_retry, self.now) or known.filtercrawl_version != self.version
             may_retry = self.retry == "all" or (self.retry == "due" and due)
