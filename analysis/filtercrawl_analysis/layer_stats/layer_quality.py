@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats.layer_sums import LayerSums
 from filtercrawl_analysis.layer_stats.moments import LayerMoments
 from filtercrawl_analysis.layer_stats.orthogonality import FilterOrthogonality
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
-
-if TYPE_CHECKING:
-    import torch
 
 
 class LayerQuality:
@@ -24,6 +23,7 @@ class LayerQuality:
         self._moments = moments
         self._orthogonality = FilterOrthogonality(layer.shape) if layer.filters_known else None
 
+    @torch.inference_mode()  # without the books of autograd, a seventh of the time of separate passes
     def update(self, weight: torch.Tensor) -> None:
         """Add the next output channels, float32 [out, in_channels/groups, *kernel_size], on any device."""
         if weight.device.type == "mps":  # has no float64
