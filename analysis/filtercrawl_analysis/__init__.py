@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from filtercrawl.api.extras import missing_extra
+
 if TYPE_CHECKING:
     from filtercrawl_analysis.comparison.compare import compare
     from filtercrawl_analysis.comparison.report import ComparisonReport
@@ -44,5 +46,10 @@ _MODULES: Final = {
 def __getattr__(name: str) -> Any:
     """Import what `__all__` names on first use: plugins of this package are imported by every command."""
     if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
+        try:
+            return getattr(import_module(_MODULES[name]), name)
+        except ModuleNotFoundError as error:
+            if missing := missing_extra("analysis"):
+                raise ImportError(f"{name} {missing}") from error
+            raise
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

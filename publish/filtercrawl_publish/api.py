@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.extras import require_extra
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings, resolve
@@ -142,7 +143,7 @@ def release(
         ConflictError: Someone else published at the same time, or the plan is out of date.
         DatasetError: The dataset is inconsistent or does not load.
         NetworkError: The Hub could not be reached.
-        UsageError: An argument is invalid.
+        UsageError: An argument is invalid, or the packages of the extra `analysis` are missing.
     """
     if settings is None:
         settings = resolve({"dataset": dataset}, keywords=True)
@@ -157,6 +158,7 @@ def release(
     request.version = None if version is None else validate_version(version)
     request.cancellation = cancellation or request.cancellation
     request.cancelled_exit_code = cancelled_exit_code or request.cancelled_exit_code
+    require_extra("release", "analysis")
     # Imports torch, which takes seconds: only once the arguments are known to be valid.
     from filtercrawl_publish.releasing.pipeline import run_release
 

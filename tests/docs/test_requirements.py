@@ -43,6 +43,7 @@ def test_the_lock_of_development_has_what_the_project_asks_for() -> None:
     project = PROJECT["project"]
     asked = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
     asked += [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
+    asked = [requirement for requirement in asked if not requirement.startswith("filtercrawl[")]
     versions: dict[str, list[str]] = {}
     for requirement, _ in locked(FOLDER / "development.txt"):
         versions.setdefault(canonicalize_name(requirement.name), []).append(str(requirement.specifier)[2:])
@@ -63,6 +64,13 @@ def test_the_sbom_names_the_packages_that_the_project_needs() -> None:
     assert sbom["metadata"]["component"]["name"] == "filtercrawl"
     named = sorted((item["name"], item["version"]) for item in sbom["components"])
     assert named == sorted((r.name, str(r.specifier)[2:]) for r, _ in locked(FOLDER / "runtime.txt"))
+
+
+def test_the_page_about_installing_has_every_extra() -> None:
+    page = (REPOSITORY / "docs/install.md").read_text("utf-8")
+    cells = re.findall(r"^\| (`.*?`) \|", page.partition("## Size")[0], re.MULTILINE)
+    named = [name for cell in cells for name in re.findall("`([\\w-]+)`", cell)]
+    assert sorted(named) == sorted(PROJECT["project"]["optional-dependencies"])
 
 
 def test_the_sbom_is_in_the_wheel(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl.api.errors import CheckpointError
+from filtercrawl.api.extras import require_extra
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import resolve
@@ -59,7 +60,8 @@ def compare(
         plugins: Sources and readers; by default those of all installed plugins.
 
     Raises:
-        UsageError: Nothing, or more than one checkpoint, has one of these names.
+        UsageError: Nothing, or more than one checkpoint, has one of these names; or SciPy is missing, which the extra
+            `analysis` brings.
         CheckpointError: A file cannot be read, or has no convolutions.
         DatasetError: There is no dataset, or it cannot be read.
         NetworkError: A server does not answer.
@@ -69,6 +71,7 @@ def compare(
         >>> report.verdict, report.to_pandas()
     """
     settings, plugins = resolve({}, keywords=True), plugins or load_plugins()
+    require_extra("compare", "analysis", "scipy")
     with (
         open_checkpoint(a, dataset, plugins, settings) as first,
         open_checkpoint(b, dataset, plugins, settings) as second,

@@ -10,6 +10,7 @@ from typing import Final
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.extras import require_extra
 from filtercrawl.api.formatting import unknown_column
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
@@ -89,7 +90,7 @@ def analyze(
 
     Raises:
         UsageError: A column, an analysis, what to run along, or the device does not exist; the joined file cannot be
-            used; or `out` is a file or part of the dataset.
+            used; `out` is a file or part of the dataset; or the packages of the extra `analysis` are missing.
         DatasetError: There is no dataset in the folder, or it cannot be read or written.
         ConflictError: Another process is working on the dataset.
         EngineError: What computes cannot be reached or ends without results; nothing was written.
@@ -111,6 +112,7 @@ def analyze(
     given = {"dataset": None if dataset is None else str(dataset), "device": device}
     settings = resolve(given | {"jobs": jobs, "engine": engine, "ray_address": ray_address}, keywords=True)
     cancellation = cancellation or CancellationToken()
+    require_extra("analyze", "analysis")
     with stored_dataset(settings, cancellation=cancellation) as stored:
         if not has_table(settings.dataset, "models"):
             raise no_dataset(settings.dataset)

@@ -106,6 +106,12 @@ def needs_pattern(source: Source) -> bool:
     return bool(getattr(source, "needs_pattern", False))
 
 
+def unavailable(source: Source) -> str | None:
+    """Return why a source cannot be used here, which it states by an attribute `unavailable`; None if it can."""
+    reason = getattr(source, "unavailable", None)
+    return None if reason is None else str(reason)
+
+
 @runtime_checkable
 class SupportsCount(Protocol):
     """A source that knows, without the network, how many checkpoints it offers."""

@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from filtercrawl.api.errors import FiltercrawlError, UsageError
+from filtercrawl.api.extras import EXTRAS, missing_extra
 from filtercrawl.api.hookspecs import API_VERSION
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config import Settings, device, hub_endpoint, is_set
 from filtercrawl.transport.client import HttpTransport
 
-_LIBRARIES: Final = ("datasets", "huggingface_hub", "pyarrow", "timm", "torch", "torchvision")
+_LIBRARIES: Final = ("datasets", "huggingface_hub", "pyarrow", "torch")
 # Bytes of free disk space below which one large checkpoint and its tables may not fit.
 _LITTLE_SPACE: Final = 2 * 1024**3
 
@@ -51,7 +53,8 @@ def run_checks(plugins: Plugins, settings: Settings, *, network: bool = False) -
         found=f"filtercrawl {version('filtercrawl')}, plugin interface {API_VERSION}, "
         f"Python {platform.python_version()}",
     )
-    yield from _libraries()
+    yield _libraries()
+    yield from map(_extra, ("analysis", "zoos"))
     yield Check(name="plugins", found=f"{len(plugins.names)} installed, {len(plugins.sources)} sources")
     for broken in plugins.broken:
         advice = f"{broken.reason}; fix it, or leave it out with --no-plugin {broken.plugin}"
@@ -71,7 +74,7 @@ def run_checks(plugins: Plugins, settings: Settings, *, network: bool = False) -
             yield _server(address, settings)
 
 
-def _libraries() -> Iterator[Check]:
+def _libraries() -> Check:
     found, missing = [], []
     for name in _LIBRARIES:
         try:
@@ -79,7 +82,12 @@ def _libraries() -> Iterator[Check]:
         except PackageNotFoundError:
             missing.append(name)
     problem = f"not installed: {', '.join(missing)}; install filtercrawl again" if missing else None
-    yield Check(name="libraries", found=", ".join(found), problem=problem)
+    return Check(name="libraries", found=", ".join(found), problem=problem)
+
+
+def _extra(name: str) -> Check:
+    versions = ", ".join(f"{package} {version(package)}" for package in EXTRAS[name] if find_spec(package))
+    return Check(name="extra", found=f"{name}: {missing_extra(name) or versions}")
 
 
 def _device(name: str) -> Check:

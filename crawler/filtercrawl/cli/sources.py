@@ -9,7 +9,7 @@ import typer
 
 from filtercrawl.api.formatting import escape_control, format_count
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.source import Source, SupportsCount, needs_pattern
+from filtercrawl.api.source import Source, SupportsCount, needs_pattern, unavailable
 from filtercrawl.cli.options import JsonOption, print_json
 
 
@@ -30,7 +30,8 @@ def run(
         {
             "name": name,
             "plugin": plugins.origin[name],
-            "offers": source.offers() if isinstance(source, SupportsCount) else None,
+            "offers": source.offers() if isinstance(source, SupportsCount) and not unavailable(source) else None,
+            "unavailable": unavailable(source),
             **(asdict(plugins.origin_of(plugins.origin[name])) if verbose else {}),
         }
         for name, source in sorted(plugins.sources.items())
@@ -47,6 +48,8 @@ def run(
 
 def offers(source: Source, count: int | None) -> str:
     """Describe what a source offers; `count` is None where only its listing tells."""
+    if reason := unavailable(source):
+        return escape_control(reason)
     if count is not None:
         return f"offers {format_count(count)} files"
     return "offers what its pattern names" if needs_pattern(source) else "offers what it finds"

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
 from typing import Any, Final
 
-from filtercrawl.api.errors import FormatError, UnsafeFileError, UnsupportedError
+from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl_plugins.formats.hdf5 import RangeFileStream, translate_hdf5_errors
 
 # Bytes of one dataset of the table; the published table has 22 MB in all.
 MAX_DATASET_BYTES: Final = 536_870_912
-
-
-def import_h5py() -> ModuleType:
-    """Return the module h5py; raises UnsupportedError if it is not installed."""
-    try:
-        import h5py
-    except ImportError as error:
-        message = "files of CNN Filter DB need h5py; run: pip install 'filtercrawl[cnn-filter-db]'"
-        raise UnsupportedError(message) from error
-    module: ModuleType = h5py
-    return module
 
 
 class Hdf5:
@@ -33,9 +21,9 @@ class Hdf5:
 
         Raises:
             FormatError: It is not a valid HDF5 file.
-            UnsupportedError: h5py is not installed.
         """
-        h5py = import_h5py()
+        import h5py  # every command imports the plugins
+
         self.file = file
         self.stream = RangeFileStream(file)
         with translate_hdf5_errors(file, self.stream):

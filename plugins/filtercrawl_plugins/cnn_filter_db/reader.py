@@ -100,7 +100,7 @@ def make_depth(depth: int, depth_norm: float) -> Depth:
 
 
 def is_published_file(file: RandomAccessFile) -> bool:
-    """Return whether an HDF5 file has the table and the kernels of a published file; False if h5py is missing."""
+    """Return whether an HDF5 file has the table and the kernels of a published file."""
     try:
         hdf5 = Hdf5(file)
         try:

@@ -15,7 +15,7 @@ from filtercrawl.api.local_file import LocalFile
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Query
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, import_h5py
+from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
 from filtercrawl_plugins.cnn_filter_db.kernels import StoredKernels
 from filtercrawl_plugins.cnn_filter_db.metadata import parse_metadata
 from filtercrawl_plugins.cnn_filter_db.model_file import ModelFile, build_header
@@ -65,10 +65,6 @@ class CnnFilterDbSource:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the models in the order of the table; raises UsageError if the file is not a published one."""
         location = LocalPattern.parse(query.pattern, self.name)
-        try:
-            import_h5py()
-        except UnsupportedError as error:
-            raise UsageError(str(error)) from error
         try:
             path, pattern = split_pattern(location.path.resolve())
             with LocalFile(path) as file:

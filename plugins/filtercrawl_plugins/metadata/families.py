@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import Final
 
 # Families by the start of an architecture's name, for modules that define several families; the first match counts.
@@ -71,8 +72,10 @@ def timm_family(architecture: str) -> str | None:
     """Return the family of an architecture by the module in which timm registers it.
 
     Returns:
-        None if the installed timm does not have the architecture.
+        None if timm is not installed, or does not have the architecture.
     """
+    if find_spec("timm") is None:
+        return None
     from timm.models import is_model, model_entrypoint
 
     # timm takes the part before a dot or a colon for the name.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
+from filtercrawl.api.extras import missing_extra
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
@@ -52,6 +53,11 @@ class TorchvisionSource:
 
     name = "torchvision"
     setting_names = ("visual_category",)
+
+    @property
+    def unavailable(self) -> str | None:
+        """What has to be installed first; None if nothing is missing."""
+        return missing_extra("zoos", "torchvision")
 
     def offers(self) -> int:
         """Return the number of entries."""

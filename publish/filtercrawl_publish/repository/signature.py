@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.extras import require_extra
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import remove, write_text
 
@@ -100,10 +101,7 @@ def _load_public_key(path: Path) -> Ed25519PublicKey:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        import cryptography  # noqa: F401 - only checks that it is installed
-    except ImportError as error:
-        raise UsageError("signatures need the extra `signing`: pip install 'filtercrawl[signing]'") from error
+    require_extra("a signature", "signing")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -73,7 +73,7 @@ def test_json_is_one_object_on_stdout(call, zoo: Path, dataset: Path) -> None:
     assert found["bytes_fetched"] < found["bytes_offered"] == (zoo / "net.safetensors").stat().st_size
     assert found["seconds"] > 0
     sources = json.loads(call("sources", "--json").stdout)["sources"]
-    assert {"name": "local", "plugin": "local", "offers": None} in sources
+    assert {"name": "local", "plugin": "local", "offers": None, "unavailable": None} in sources
     status = json.loads(call("status", "--dataset", dataset, "--json").stdout)
     assert status | {"layers": 2, "kernels": 16, "sources": {"local": {"emitted": 1}}} == status
 

@@ -8,7 +8,6 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from filtercrawl_analysis.statistics.lineage.layer_pair import Array, Weights
 
@@ -112,6 +111,8 @@ def _assign(a: Weights, b: Weights) -> FilterMatch:
 
 def _best_order(a: Array, b: Array) -> Order:
     """Return the permutation of the rows of b that is closest to a."""
+    from scipy.optimize import linear_sum_assignment
+
     a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
     _, order = linear_sum_assignment((b**2).sum(1) - 2 * a @ b.T)
     return np.asarray(order, np.int64)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.source import Source, SupportsLookup
+from filtercrawl.api.source import Source, SupportsLookup, unavailable
 
 
 def architecture_of(
@@ -21,11 +21,14 @@ def architecture_of(
         sources: Sources by name.
 
     Raises:
-        UsageError: No source is named so, or it does not know the architecture without network access.
+        UsageError: No source is named so, it cannot be used here, or it does not know the architecture without network
+            access.
     """
     if checkpoint.arch is None:
         return source, checkpoint
     name, known = checkpoint.arch.partition("/")[0], _recall(checkpoint.arch, sources)
+    if name in sources and (reason := unavailable(sources[name])):
+        raise UsageError(f"{checkpoint.name}: the architecture {checkpoint.arch!r} {reason}")
     if known is None:
         able = ", ".join(sorted(name for name, other in sources.items() if _can_recall(other)))
         raise UsageError(
@@ -50,7 +53,10 @@ def with_architecture(checkpoint: Checkpoint, sources: Mapping[str, Source]) -> 
 
 def _recall(arch: str, sources: Mapping[str, Source]) -> Checkpoint | None:
     name, _, architecture = arch.partition("/")
-    builder: object = sources.get(name)
+    source = sources.get(name)
+    if source is None or unavailable(source):
+        return None
+    builder: object = source
     return builder.recall(architecture) if isinstance(builder, SupportsLookup) else None
 
 

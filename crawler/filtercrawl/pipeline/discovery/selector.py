@@ -10,7 +10,7 @@ from typing import Self
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.source import Source, SupportsCanonicalPattern, needs_pattern
+from filtercrawl.api.source import Source, SupportsCanonicalPattern, needs_pattern, unavailable
 from filtercrawl.api.untrusted_names import is_text
 
 
@@ -31,7 +31,8 @@ class Selector:
         """Parse `SOURCE` or `SOURCE:PATTERN`.
 
         Raises:
-            UsageError: No plugin provides the source, the source rejects the pattern, or the text is not valid UTF-8.
+            UsageError: No plugin provides the source, it cannot be used here, it rejects the pattern, or the text is
+                not valid UTF-8.
         """
         name, colon, pattern = text.partition(":")
         source = plugins.sources.get(name)
@@ -41,6 +42,8 @@ class Selector:
                 kind = "folder" if Path(text).is_dir() else "file"
                 raise UsageError(f"{text!r}: no source is named {name!r}; to name the {kind}, use local:{text}")
             raise UsageError(f"{text!r}: no source is named {name!r}; installed are {known}")
+        if reason := unavailable(source):
+            raise UsageError(f"{text}: the source {name} {reason}")
         selector = cls(name, canonical(source, pattern) if colon else None)
         if not is_text(str(selector)):
             raise UsageError(f"{str(selector)!a}: is not valid UTF-8; rename the folder or link to it")
@@ -65,5 +68,9 @@ def canonical(source: Source, pattern: str) -> str:
 
 
 def default_selectors(plugins: Plugins) -> list[str]:
-    """Return the selectors of a run that names none: every source that needs no pattern."""
-    return [name for name, source in sorted(plugins.sources.items()) if not needs_pattern(source)]
+    """Return the selectors of a run that names none: every source that can be used here and needs no pattern."""
+    return [
+        name
+        for name, source in sorted(plugins.sources.items())
+        if not needs_pattern(source) and unavailable(source) is None
+    ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.extras import require_extra
 from filtercrawl.config import Settings
 from filtercrawl.config.environment import ray_address
 
@@ -17,8 +16,7 @@ def check_engine(settings: Settings) -> None:
     """
     if settings.engine != "ray":
         return
-    if find_spec("ray") is None:
-        raise UsageError("--engine ray: Ray is not installed; pip install 'filtercrawl[ray]'")
+    require_extra("--engine ray", "ray")
     address = settings.ray_address or ray_address() or ""
     if address.startswith("ray://"):
         raise UsageError(

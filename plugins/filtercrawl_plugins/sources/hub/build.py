@@ -14,6 +14,7 @@ from torch import nn
 
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import UnsupportedError
+from filtercrawl.api.extras import missing_extra
 from filtercrawl.extraction.architecture import on_meta
 from filtercrawl_plugins.sources.hub import diffusers_inputs, transformers_inputs
 from filtercrawl_plugins.sources.hub.example_inputs import Proposal, proposals
@@ -123,8 +124,7 @@ def _is_count(name: str) -> bool:
 
 
 def _build_timm(config: Config) -> nn.Module:
-    import timm
-
+    timm = _import_timm()
     name = config["architecture"]
     # timm would take any other name as the address of a repository and fetch from it.
     if not isinstance(name, str) or not timm.is_model(name):
@@ -167,6 +167,12 @@ def _build_diffusers(config: Config) -> nn.Module:
     return module
 
 
+def _import_timm() -> Any:
+    if reason := missing_extra("zoos", "timm"):
+        raise UnsupportedError(f"its architecture {reason}")
+    return importlib.import_module("timm")
+
+
 def _import_package(package: str) -> Any:
     if find_spec(package) is None:
         raise UnsupportedError(f"its architecture needs {package}, which is not installed")
@@ -192,9 +198,7 @@ def _without_remote_code(config: Config, *other_keys: str) -> dict[str, Any]:
     safe |= {name: False for name in ("use_pretrained_backbone", "pretrained") if name in safe}
     backbone = safe.get("backbone")
     if isinstance(backbone, str) and not safe.get("backbone_config") and config.get("model_type") != "timm_backbone":
-        import timm
-
-        if not timm.is_model(backbone):
+        if not _import_timm().is_model(backbone):
             raise UnsupportedError(f"its backbone {backbone[:80]!r} is in another repository, which is not fetched")
         if not safe.get("use_timm_backbone"):
             options = safe.pop("backbone_kwargs", None) or {}

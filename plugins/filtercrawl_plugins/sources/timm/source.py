@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile
 from filtercrawl.api.errors import NetworkError, UnsupportedError
+from filtercrawl.api.extras import missing_extra
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
@@ -39,6 +40,11 @@ class TimmSource:
 
     name = "timm"
     setting_names = ("gated", "visual_category")
+
+    @property
+    def unavailable(self) -> str | None:
+        """What has to be installed first; None if nothing is missing."""
+        return missing_extra("zoos", "timm")
 
     def offers(self) -> int:
         """Return the number of files; several entries may share one."""

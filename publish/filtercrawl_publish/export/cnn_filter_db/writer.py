@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.api.extras import require_extra
 from filtercrawl_publish.export.cnn_filter_db.meta_table import (
     LAYER_VALUES,
     LEVELS,
@@ -51,14 +52,10 @@ def write_export(
         UsageError: The optional dependencies are missing.
         DatasetError: The dataset cannot be read, or the file cannot be written.
     """
-    try:
-        import h5py
-        import pandas as pd
-        import tables  # noqa: F401 - pandas writes HDF5 with it
-    except ImportError as error:
-        raise UsageError(
-            "cnn-filter-db needs optional dependencies: pip install 'filtercrawl[cnn-filter-db]'"
-        ) from error
+    require_extra("export cnn-filter-db", "cnn-filter-db")
+    import h5py
+    import pandas as pd
+
     total = sum(model.kernels for model in models)
     temporary = target.parent / f".{target.name}-{secrets.token_hex(8)}"
     try:

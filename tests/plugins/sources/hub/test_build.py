@@ -15,6 +15,7 @@ import torch
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.extraction.architecture import trace
+from filtercrawl_plugins.metadata.families import timm_family
 from filtercrawl_plugins.sources.hub.build import check_config_limits
 from filtercrawl_plugins.sources.hub.model_config import reduce_config
 from filtercrawl_plugins.sources.hub.source import HubSource
@@ -94,6 +95,13 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ]:
         with pytest.raises(UnsupportedError, match=f"{package}, which is not installed"):
             HubSource().build(offered(config))
+
+
+def test_without_timm_the_extra_is_named_and_the_family_is_that_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not installed
+    with pytest.raises(UnsupportedError, match=r"its architecture needs timm; pip install 'filtercrawl\[zoos\]'$"):
+        HubSource().build(offered({"architecture": "resnet18"}))
+    assert timm_family("resnet18") is None
 
 
 def test_only_networks_of_the_library_are_built() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from filtercrawl.api.checkpoint import Offer
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
+from filtercrawl.api.source import Query
+from filtercrawl.api.transport import Transport
+from filtercrawl.pipeline.discovery.selector import Selector, default_selectors
+from support.plugins import declared, entry
 
 
 def test_a_source_alone_or_with_a_pattern(plugins: Plugins) -> None:
@@ -43,3 +48,21 @@ def test_only_an_absolute_path_is_of_this_machine() -> None:
     assert not Selector("timm").on_this_machine
     assert not Selector("hub", "org/repo").on_this_machine
     assert Selector("local", "/srv/zoo").on_this_machine
+
+
+class NotInstalled:
+    """A source whose library is missing."""
+
+    name = "acme"
+    unavailable = "needs acme; pip install acme"
+
+    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
+        raise AssertionError
+
+
+def test_a_source_that_cannot_be_used_here_is_no_default_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([NotInstalled()]))
+    plugins = load_plugins([*declared(), added])
+    assert default_selectors(plugins) == ["onnx", "packages", "timm", "torchvision"]
+    with pytest.raises(UsageError, match=r"^acme:x: the source acme needs acme; pip install acme$"):
+        Selector.parse("acme:x", plugins)
