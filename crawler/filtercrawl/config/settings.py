@@ -152,7 +152,9 @@ class Settings:
             option=False,
         ),
     ] = False
-    time_limit: Annotated[Duration | None, Setting("Stop cleanly after this long, for example 5h.")] = None
+    time_limit: Annotated[
+        Duration | None, Setting("Stop cleanly after this long, for example 5h; what is in progress has a minute more.")
+    ] = None
     metrics: Annotated[
         File | None,
         Setting(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled, DatasetError
@@ -18,6 +20,9 @@ from filtercrawl.pipeline.engines.engine import Engine
 from filtercrawl.pipeline.records import OUT_OF_MEMORY, CommitOutcome, CrawlResult, CrawlTask
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_checkpoint
+
+# Seconds that checkpoints in progress have to be finished when the time of the run is over.
+GRACE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +55,10 @@ class PlanExecutor:
         Raises:
             DatasetError: The disk is full, or the catalog cannot be used; what was committed before is kept.
         """
-        time_limit = self.settings.time_limit
-        deadline = None if time_limit is None else time.monotonic() + time_limit
+        with end_after(self.settings.time_limit, self.cancellation) as deadline:
+            self._execute(tasks, report, deadline)
+
+    def _execute(self, tasks: Sequence[CrawlTask], report: SyncReport, deadline: float | None) -> None:
 
         def may_start() -> bool:
             return not self.cancellation.cancelled and not report.budget_exhausted(self.settings, deadline)
@@ -101,3 +108,26 @@ class PlanExecutor:
         """Have layers files moved elsewhere when they take all the space that they may."""
         if report.disk_is_full(self.settings):
             report.bytes_on_disk = self.layer_store.free_space()
+
+
+@contextmanager
+def end_after(time_limit: float | None, cancellation: CancellationToken) -> Iterator[float | None]:
+    """Cancel what is still in progress in the block `GRACE_SECONDS` after a time limit, as over a server that drips.
+
+    Args:
+        time_limit: Seconds; None for no limit.
+        cancellation: Of the work in the block.
+
+    Yields:
+        When nothing more may start, of `time.monotonic`; None for no limit.
+    """
+    if time_limit is None:
+        yield None
+        return
+    timer = threading.Timer(time_limit + GRACE_SECONDS, cancellation.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield time.monotonic() + time_limit
+    finally:
+        timer.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.config.source_tables import check_source_tables
@@ -53,6 +54,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         from filtercrawl.config.device import select_device  # imports torch
 
         select_device(settings.device)  # refuse it whether or not there is something to read
+    context = replace(context, cancellation=context.cancellation.child())  # a time limit ends the crawl, not the run
     transport = context.transport or network(settings.network, cancellation=context.cancellation, options=RUN_OPTIONS)
     log_start(chosen, settings.dataset)
     run.count(transport)

@@ -23,12 +23,13 @@ from filtercrawl.api.errors import Cancelled, DatasetError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress
 from filtercrawl.config import Settings
+from filtercrawl.pipeline import executor
 from filtercrawl.pipeline.discovery.file_questions import is_readable
 from filtercrawl.pipeline.engines.processes.driver import ProcessDriver
 from filtercrawl.pipeline.engines.processes.make import worker_processes
 from filtercrawl.pipeline.report import SyncReport
 from support.engines import RunOn, files
-from support.http_server import FileServer
+from support.http_server import Fault, FileServer
 from support.poisoned_reader import Harm, write_poisoned
 from support.zoo_files import models
 
@@ -179,6 +180,25 @@ def test_a_checkpoint_that_kills_the_server_each_time_fails_alone(run_on: RunOn,
     assert report.failures == {"local/a.bin": f"{TWICE}{killed}"}
     assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (3, 1)
     assert children() == before
+
+
+@pytest.mark.parametrize("engine", ["local", "threads"])
+def test_a_server_that_drips_does_not_outlive_the_time_limit(
+    engine: str, run_on: RunOn, dataset: Path, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "GRACE_SECONDS", 1.0)
+    write_networks(zoo, 1)
+    data = (zoo / "net0.safetensors").read_bytes()
+    with FileServer() as server:
+        server.put("/files/net.safetensors", data)
+        file = {"url": f"{server.url}/files/net.safetensors", "path": "net.safetensors", "size": len(data)}
+        server.json("/index.json", [{"name": "net", "revision": "1", "files": [file]}])
+        server.fail("/files/net.safetensors", Fault(cut=100, end="stall", seconds=60), always=True)
+        began = time.monotonic()
+        report = run_on(engine, f"served:{server.url}/index.json", time_limit=1.0, cache=tmp_path / "cache")
+        assert time.monotonic() - began < 40
+    assert (report.failures, report.n_left) == ({}, 1)
+    assert models(dataset) == {}
 
 
 def test_a_full_disk_ends_the_run_and_no_checkpoint_has_failed(run_on: RunOn, dataset: Path, zoo: Path) -> None:
