@@ -50,6 +50,17 @@ SUITE: Final = (
         needs=("ray",),
     ),
     Benchmark(
+        name="structure_crawl",
+        about="two worker processes against one that build and trace networks",
+        quick=("20",),
+        needs=("timm",),
+    ),
+    Benchmark(
+        name="crawl_memory",
+        about="memory of a large sharded checkpoint against its limit",
+        quick=("--gb", "2", "--checkpoints", "500"),
+    ),
+    Benchmark(
         name="crawl",
         about="crawling local checkpoints against encoding and hashing their weights",
         quick=("2",),
