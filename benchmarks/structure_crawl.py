@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -37,7 +38,7 @@ def made(folder: Path, count: int) -> list[str]:
     names = timm.list_models()
     selectors = []
     for name in names[:: max(1, len(names) // count)][:count]:
-        network = on_meta(lambda name=name: timm.create_model(name))
+        network = on_meta(partial(timm.create_model, name))
         layers = (item for item in network.named_modules() if isinstance(item[1], nn.Conv2d))
         found = next(((path, layer) for path, layer in layers if layer.kernel_size != (1, 1)), None)
         if found is not None:
