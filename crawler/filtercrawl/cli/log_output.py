@@ -14,14 +14,11 @@ from typing import Any, Final
 import typer
 
 from filtercrawl.api.formatting import escape_control, shorten
-from filtercrawl.config import token_values
+from filtercrawl.config import hide_tokens, token_values
 from filtercrawl.config.urls import redact_urls
 
 logger = logging.getLogger(__name__)
 
-_HIDDEN: Final = "(hidden)"
-# Shorter values would be found inside ordinary words; no service has such tokens.
-_SHORTEST_TOKEN: Final = 4
 # Characters of a line for people; what a file states may have any length.
 _MAX_LINE: Final = 2000
 # Extra fields of records about what the progress display and the summary of a run show as well.
@@ -69,7 +66,7 @@ class RedactionFilter(logging.Filter):
         return True
 
     def _redact_record(self, record: logging.LogRecord) -> None:
-        tokens = [token for token in self._tokens() if len(token) >= _SHORTEST_TOKEN]
+        tokens = frozenset(self._tokens())
         record.msg, record.args = _redact(record.getMessage(), tokens), ()
         for name in vars(record).keys() - _STANDARD_FIELDS:
             setattr(record, name, _redact(getattr(record, name), tokens))
@@ -81,7 +78,7 @@ class RedactionFilter(logging.Filter):
 
 def redacted(value: Any) -> Any:
     """Return a value without the tokens in use and without secrets of URLs; what is not JSON becomes text."""
-    return _redact(value, [token for token in token_values() if len(token) >= _SHORTEST_TOKEN])
+    return _redact(value, token_values())
 
 
 def _redact(value: Any, tokens: Iterable[str]) -> Any:
@@ -92,10 +89,7 @@ def _redact(value: Any, tokens: Iterable[str]) -> Any:
         return {_redact(str(key), tokens): _redact(item, tokens) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact(item, tokens) for item in value]
-    text = str(value)
-    for token in tokens:
-        text = text.replace(token, _HIDDEN)
-    return redact_urls(text)
+    return redact_urls(hide_tokens(str(value), tokens))
 
 
 class JsonFormatter(logging.Formatter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,9 @@ from typing import Final
 from filtercrawl.api.errors import UsageError
 
 HUB: Final = "https://huggingface.co"
+_HIDDEN: Final = "(hidden)"
+# Shorter values would be found inside ordinary words; no service has such tokens.
+_SHORTEST_TOKEN: Final = 4
 
 
 def is_set(variable: str) -> bool:
@@ -46,9 +50,23 @@ _tokens_read: Final[set[str]] = set()
 
 
 def token_values() -> frozenset[str]:
-    """Return the tokens in use: those that `secret` has returned, and that of the Hub."""
+    """Return the tokens in use: those that `secret` has returned or a library has read, and that of the Hub."""
     hub_token = os.environ.get("HF_TOKEN", "").strip()
     return frozenset(_tokens_read | {hub_token} - {""})
+
+
+def remember_token(token: str | None) -> None:
+    """Keep a token that a library has found by itself out of everything that is shown, too."""
+    if token:
+        _tokens_read.add(token)
+
+
+def hide_tokens(text: str, tokens: Iterable[str]) -> str:
+    """Return a text without tokens."""
+    for token in tokens:
+        if len(token) >= _SHORTEST_TOKEN:
+            text = text.replace(token, _HIDDEN)
+    return text
 
 
 def secret(variable: str) -> str:

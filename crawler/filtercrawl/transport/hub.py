@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.api.transport import Transport
-from filtercrawl.config import hub_endpoint
+from filtercrawl.config import hide_tokens, hub_endpoint, remember_token, token_values
 from filtercrawl.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _MAX_MESSAGE: Final = 200
 def api(transport: Transport, endpoint: str | None = None) -> HfApi:
     """Return the Hub's client, every request of which goes through `transport.client`.
 
-    The client finds its token itself. huggingface_hub has one HTTP client for the process, so that the last transport
-    given here is used by all.
+    The client finds its token itself, also where `hf auth login` left it. huggingface_hub has one HTTP client for the
+    process, so that the last transport given here is used by all.
 
     Args:
         transport: The transport of the run.
@@ -38,6 +38,7 @@ def api(transport: Transport, endpoint: str | None = None) -> HfApi:
     """
     import huggingface_hub  # slow to import, and most runs need no Hub
 
+    remember_token(huggingface_hub.get_token())
     endpoint = (endpoint or hub_endpoint()).rstrip("/")
     apply_default_timeouts(transport.client)
     _watch_clock(transport.client, endpoint)
@@ -140,6 +141,7 @@ def translate_hub_errors(what: str) -> Iterator[None]:
 
 
 def _reason(message: str | None) -> str:
-    """Return the Hub's own message as the end of a line, cut and without control characters."""
+    """Return the Hub's own message as the end of a line, cut and without control characters and tokens."""
     text = "".join(c for c in " ".join((message or "").split()) if c.isprintable())
+    text = hide_tokens(text, token_values())
     return f": {text[:_MAX_MESSAGE]}" if text else ""
