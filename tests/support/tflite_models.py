@@ -39,16 +39,22 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """An operator: its code, the names of its tensors ("" for one that is left out), and its options by field."""
+    """An operator: its code, the names of its tensors ("" for one that is left out), and its options by field.
+
+    A runtime needs to be told of which kind the options are.
+    """
 
     code: int
     inputs: Sequence[str]
     outputs: Sequence[str]
     options: Options = field(default_factory=dict)
+    kind_of_options: int = 0
 
 
-def model(tensors: Sequence[Tensor], nodes: Sequence[Node]) -> bytes:
-    """Return a model of one subgraph, each constant in a buffer of its own."""
+def model(
+    tensors: Sequence[Tensor], nodes: Sequence[Node], *, inputs: Sequence[str] = (), outputs: Sequence[str] = ()
+) -> bytes:
+    """Return a model of one subgraph, each constant in a buffer of its own; to run, it needs its inputs and outputs."""
     builder = flatbuffers.Builder(1024)
     constants = [tensor for tensor in tensors if tensor.data is not None]
     buffers = [_table(builder, {})]
@@ -67,14 +73,22 @@ def model(tensors: Sequence[Tensor], nodes: Sequence[Node]) -> bytes:
                 0: ("uint32", codes.index(node.code)),
                 1: ("offset", _vector(builder, [index.get(name, -1) for name in node.inputs], "int32")),
                 2: ("offset", _vector(builder, [index[name] for name in node.outputs], "int32")),
+                3: ("int8", node.kind_of_options),
                 4: ("offset", _table(builder, node.options)),
             },
         )
         for node in nodes
     ]
     made_codes = [_table(builder, {0: ("int8", min(code, 127)), 3: ("int32", code)}) for code in codes]
+    ends = [_vector(builder, [index[name] for name in names], "int32") for names in (inputs, outputs)]
     subgraph = _table(
-        builder, {0: ("offset", _offsets(builder, made_tensors)), 3: ("offset", _offsets(builder, made_nodes))}
+        builder,
+        {
+            0: ("offset", _offsets(builder, made_tensors)),
+            1: ("offset", ends[0]),
+            2: ("offset", ends[1]),
+            3: ("offset", _offsets(builder, made_nodes)),
+        },
     )
     root = {
         0: ("uint32", 3),
