@@ -1,7 +1,8 @@
-"""Fuzz readers and parsers, guided by the branches that inputs reach; needs Atheris (`pip install atheris`).
+"""Fuzz readers and parsers, guided by the branches that inputs reach; needs Atheris (extra `fuzz`).
 
 python -m fuzzing NAME ... --executions 1000000    these targets, one after the other; without a name all
 python -m fuzzing --jobs 4 --keep                  four at once; inputs that reach new branches are added to the corpus
+python -m fuzzing --seed 1                         the same inputs each time
 python -m fuzzing --list                           the names
 
 Prints for each target the executions, seconds, branches and findings, and exits with 1 where there are findings: inputs
@@ -53,14 +54,20 @@ class Result:
     problem: str
 
 
-def fuzz(name: str, executions: int, findings: Path, *, keep: bool) -> Result:
-    """Fuzz a target in a process of its own."""
+def fuzz(name: str, executions: int, findings: Path, *, seed: int, keep: bool) -> Result:
+    """Fuzz a target in a process of its own; seed 0 is one by chance."""
     folder = findings / name
     folder.mkdir(parents=True, exist_ok=True)
     corpus = CORPUS / name
     corpus.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as new:
-        limits = [f"-max_len={MAX_BYTES}", f"-timeout={HANG_SECONDS}", "-rss_limit_mb=4096", f"-runs={executions}"]
+        limits = [
+            f"-max_len={MAX_BYTES}",
+            f"-timeout={HANG_SECONDS}",
+            "-rss_limit_mb=4096",
+            f"-runs={executions}",
+            f"-seed={seed}",
+        ]
         output = libfuzzer(name, folder, [*limits, f"-artifact_prefix={folder}/", new, str(corpus)])
         if keep:
             replace_corpus(TARGETS[name].run, corpus, Path(new))
@@ -89,6 +96,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="targets; all without one")
     parser.add_argument("--executions", type=int, default=100_000, help="of each target")
     parser.add_argument("--jobs", type=int, default=1, help="targets at once")
+    parser.add_argument("--seed", type=int, default=0, help="of all choices, for the same inputs each time")
     parser.add_argument("--findings", type=Path, default=Path("fuzzing-findings"), help="folder for inputs that fail")
     parser.add_argument("--keep", action="store_true", help="add inputs that reach new branches to the corpus")
     parser.add_argument("--list", action="store_true", help="print the names of the targets")
@@ -101,7 +109,9 @@ def main() -> int:
         return 0
     failed = False
     print("| target | executions | seconds | branches | findings |\n|---|---:|---:|---:|---:|", flush=True)
-    one = partial(fuzz, executions=options.executions, findings=options.findings.resolve(), keep=options.keep)
+    one = partial(
+        fuzz, executions=options.executions, findings=options.findings.resolve(), seed=options.seed, keep=options.keep
+    )
     with ThreadPoolExecutor(options.jobs) as pool:
         for result in pool.map(one, names):
             figures = (result.executions, result.seconds, result.branches, len(result.findings))
