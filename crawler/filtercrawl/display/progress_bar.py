@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import cached_property
 from types import TracebackType
-from typing import Final, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Final, Self
 
 from filtercrawl.api.formatting import escape_control
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 # Seconds between plain lines about one long step.
 _STEP_INTERVAL: Final = 10.0
 
 
 class ProgressBar:
-    """A `Progress` on stderr; use as a context manager."""
+    """A `Progress` on stderr; use as a context manager. A run that shows nothing does not import Rich."""
 
     def __init__(self, verb: str = "reading") -> None:
         """Create a bar that appears with `start`.
@@ -26,11 +28,16 @@ class ProgressBar:
             verb: What is done, shown before the bar.
         """
         self._verb = verb
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total = self._count = 0
         self._step_shown = time.monotonic()
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
     def message(self, line: str) -> None:
         self._console.print(escape_control(line))
@@ -39,7 +46,9 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.stop()
         self._total, self._count = total, 0
-        if self._console.is_terminal and total:
+        if total and self._console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
             columns = (
                 TextColumn(self._verb),
                 BarColumn(),

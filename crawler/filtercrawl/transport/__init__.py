@@ -8,14 +8,18 @@ were not announced.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.transport import OpenedFile, Transport
 from filtercrawl.config import NetworkSettings
+from filtercrawl.transport.deferred import DeferredTransport
 from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import Clock
+
+if TYPE_CHECKING:
+    from filtercrawl.transport.client import HttpTransport
 
 __all__ = ["MeasuredTransport", "OpenedFile", "Transport", "network"]
 
@@ -40,7 +44,7 @@ def network(
     clock: Clock | None = None,
     options: TransportOptions | None = None,
 ) -> MeasuredTransport:
-    """Return the transport of a run; it connects at the first request.
+    """Return the transport of a run; it imports the HTTP library at the first use, and connects at the first request.
 
     Args:
         settings: Credentials, mirrors, budgets and cache; the defaults are used if omitted.
@@ -48,6 +52,10 @@ def network(
         clock: Time and randomness, for tests.
         options: Timeouts, limits and retries, for tests.
     """
-    from filtercrawl.transport.client import HttpTransport  # runs over local files need no HTTP library
 
-    return HttpTransport(settings, cancellation=cancellation, clock=clock, options=options)
+    def open_transport() -> HttpTransport:
+        from filtercrawl.transport.client import HttpTransport  # runs over local files need no HTTP library
+
+        return HttpTransport(settings, cancellation=cancellation, clock=clock, options=options)
+
+    return DeferredTransport(open_transport)

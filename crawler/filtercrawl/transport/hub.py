@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import hide_tokens, hub_endpoint, remember_token, token_values
-from filtercrawl.transport.server_clock import ServerClock
 
 if TYPE_CHECKING:
     import httpx2
     from huggingface_hub import HfApi
+
+    from filtercrawl.transport.server_clock import ServerClock
 
 # Messages of `translate_hub_errors` for a repository that requires access, and for one that does not exist for us.
 GATED: Final = "gated, and access is not granted; request access on the repository's page and set a token"
@@ -88,12 +89,16 @@ def clock_error(transport: Transport) -> timedelta | None:
 
 
 def _watch_clock(client: httpx2.Client, endpoint: str) -> None:
+    from filtercrawl.transport.server_clock import ServerClock  # imports the HTTP library
+
     if _server_clock(client) is None:
         hooks = client.event_hooks
         client.event_hooks = {**hooks, "response": [*hooks["response"], ServerClock(endpoint)]}
 
 
 def _server_clock(client: httpx2.Client) -> ServerClock | None:
+    from filtercrawl.transport.server_clock import ServerClock  # imports the HTTP library
+
     return next((hook for hook in client.event_hooks["response"] if isinstance(hook, ServerClock)), None)
 
 

@@ -214,7 +214,8 @@ IMPORTS = """
 import sys
 sys.argv = ["filtercrawl", *{words}]
 from filtercrawl.cli import main
-heavy = "torch timm torchvision matplotlib datasets huggingface_hub pandas scipy onnx sympy h5py duckdb".split()
+heavy = "torch timm torchvision matplotlib datasets huggingface_hub pandas scipy onnx sympy h5py duckdb"
+heavy = [*heavy.split(), "httpx2", "pyarrow.compute", "rich"]
 try:
     main()
 finally:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
@@ -68,6 +67,8 @@ def has_unknown_weight(index: pa.Table) -> pa.ChunkedArray:
     Returns:
         Booleans, false for branches that are merged and for layers whose weight was not read.
     """
+    import pyarrow.compute as pc  # every run imports this module, and few get here
+
     has_recipe = pc.or_(pc.is_valid(index["effective_sha256"]), pc.is_valid(index["merged_into"]))
     stored = pc.and_not(pc.is_valid(index["layer_sha256"]), has_recipe)
     return pc.and_(pc.equal(index["weight_kind"], "standardized"), stored)
