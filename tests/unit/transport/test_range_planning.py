@@ -13,6 +13,7 @@ from filtercrawl.transport.range_planning import (
     MAX_REQUEST_BYTES,
     coalesce,
     intersection,
+    n_requests,
     normalize_ranges,
     plan_fetch,
     subtract,
@@ -70,6 +71,25 @@ def test_a_gap_is_joined_where_a_request_costs_more() -> None:
     close = [(0, MIB), (MIB + MIN_GAP, 2 * MIB)]  # less than any request costs
     assert plan_fetch(close, missing, near).ranges == ((0, 2 * MIB),)
     assert plan_fetch(close, missing, LinkEstimate(fixed_gap=0)).ranges == tuple(close)
+
+
+def test_large_ranges_take_several_requests() -> None:
+    sizes = {0: 0, 1: 1, MAX_REQUEST_BYTES: 1, MAX_REQUEST_BYTES + 1: 2, 5 * MAX_REQUEST_BYTES - 1: 5}
+    assert {size: n_requests([(7, 7 + size)]) for size in sizes} == sizes
+    assert n_requests([(0, 1), (2, 3), (10, 10 + 2 * MAX_REQUEST_BYTES)]) == 4
+
+
+def test_a_plan_says_how_much_it_fetches() -> None:
+    found = plan_fetch([(0, 100), (50, 150), (MIB, MIB + 30)], [(20, 90), (100, 2 * MIB)], LinkEstimate(fixed_gap=9))
+    assert found.ranges == ((20, 90), (100, 150), (MIB, MIB + 30))
+    assert found.bytes == 70 + 50 + 30
+
+
+def test_the_whole_file_may_cost_one_request_more() -> None:
+    link = LinkEstimate(latency=1.0, bandwidth=1e6, max_concurrent=1)
+    most = 50_000_000  # bytes that are wanted; what else of the file arrives in a second is taken with them
+    assert plan_fetch([(0, most)], [(0, most + 1_000_000)], link).is_full_file
+    assert not plan_fetch([(0, most)], [(0, most + 1_000_001)], link).is_full_file
 
 
 def test_a_rate_limit_makes_requests_dear() -> None:

@@ -18,7 +18,8 @@ from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.discover import Listing
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
-from filtercrawl.pipeline.planning.plan import Planner, find_removed, widest_policy
+from filtercrawl.pipeline.planning.plan import Planner, find_removed, removed_by_hash, widest_policy
+from filtercrawl.pipeline.records import Plan
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LAB = Selector("lab")
@@ -134,6 +135,42 @@ def test_a_renamed_checkpoint_keeps_its_model_id(catalog: Catalog, planner: Make
     assert (plan.unchanged, plan.tasks, plan.removed) == (("lab/old",), (), ())
 
 
+def test_a_rename_ends_where_each_name_is_a_checkpoint_of_its_own(catalog: Catalog, planner: MakePlanner) -> None:
+    know(catalog, row("old")).put_rename("lab", "net", "lab/old", "old", NOW)
+    both = [listing(checkpoint("net"), checkpoint("old"))]
+    assert planner().renames_in_force([listing(checkpoint("net"))]) == {"lab/net": "lab/old"}
+    assert planner().renames_in_force(both) == {}
+    plan = planner().plan(both)
+    assert ([task.model_id for task in plan.tasks], plan.unchanged) == (["lab/net"], ("lab/old",))
+    know(catalog, row("net", outcome="skipped", reason="gated"))  # a name alone
+    assert planner().renames_in_force([listing(checkpoint("net"))]) == {"lab/net": "lab/old"}
+    know(catalog, row("net"))
+    assert planner().renames_in_force([listing(checkpoint("net"))]) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "stated", "emitted", "read_again"),
+    [
+        ("file:///zoo/net", None, 3, False),
+        ("file:///zoo/net", "resnet18", 3, True),
+        ("file:///zoo/net", "resnet18", None, False),  # it was never read
+        ("https://lab.example/net", "resnet18", 3, False),  # a revision covers what is stated
+    ],
+)
+def test_a_local_file_is_read_again_if_its_architecture_is_stated_otherwise(
+    planner: MakePlanner, url: str, stated: str | None, emitted: int | None, read_again: bool
+) -> None:
+    known = row(url=url, file_sha256="a" * 64, tensors_emitted=emitted)
+    offered = replace(checkpoint(url=url), arch=stated)
+    assert planner().effective_state(known, offered) == (known.unread() if read_again else known)
+
+
+def test_a_task_says_whether_code_is_refused(planner: MakePlanner) -> None:
+    for refuse_code in (False, True):
+        (task,) = planner(refuse_code=refuse_code).plan([listing(checkpoint())]).tasks
+        assert task.refuse_code is refuse_code
+
+
 def test_a_task_keeps_the_widest_policy(catalog: Catalog, planner: MakePlanner) -> None:
     know(catalog, row(kernel_policy="spatial", revision="r0"))
     plan = planner(policy="3x3").plan([listing(checkpoint())])
@@ -145,7 +182,10 @@ def test_licenses_skip_what_is_not_asked_for(planner: MakePlanner) -> None:
     offers = listing(checkpoint("mit", license_id="MIT"), checkpoint("gpl", license_id="GPL-3.0"), checkpoint("none"))
     plan = planner(licenses=("MIT",)).plan([offers])
     assert [task.model_id for task in plan.tasks] == ["lab/mit"]
-    assert {skip.name for _, _, skip in plan.skipped} == {"gpl", "none"}
+    assert {skip.name: skip.reason for _, _, skip in plan.skipped} == {
+        "gpl": "license GPL-3.0, asked for MIT", "none": "license unknown, asked for MIT",
+    }  # fmt: skip
+    assert {(source, selector_id) for source, selector_id, _ in plan.skipped} == {("lab", LAB.id)}
 
 
 def test_the_license_policy_skips_what_it_drops(planner: MakePlanner) -> None:
@@ -186,8 +226,9 @@ def test_what_was_skipped_or_withdrawn_is_not_removed(catalog: Catalog) -> None:
 
 
 def test_what_an_opt_out_names_is_removed_once(catalog: Catalog, planner: MakePlanner) -> None:
-    know(catalog, row("a"), row("b", outcome="skipped"), row("c", aliases=("alias",)), row("d"))
-    plan = planner(opt_out=OptOut(("lab:a", "lab:b", "lab:alias"))).plan([])
+    gone = row("e", outcome="withdrawn")
+    know(catalog, row("a"), row("b", outcome="skipped"), row("c", aliases=("alias",)), row("d"), gone)
+    plan = planner(opt_out=OptOut(("lab:a", "lab:b", "lab:alias", "lab:e"))).plan([])
     assert plan.opted_out == ("lab/a", "lab/c")
 
 
@@ -211,6 +252,17 @@ def test_an_offer_is_settled_where_nothing_would_be_written(planner: MakePlanner
     read = row(state=CrawlState(tried=AttemptedVersion(revision="r1"), files=((None, None),), url="x"))
     assert planner().is_settled(checkpoint(), read)
     assert not planner().is_settled(checkpoint(revision="r2"), read)
+    assert not planner().is_settled(checkpoint(etag="e2"), read)  # the row has another
     assert not planner().is_settled(checkpoint(license_id="MIT"), read)
     assert not planner().is_settled(checkpoint(), replace(read, reason="truncated"))
     assert not planner(policy="all").is_settled(checkpoint(), read)
+
+
+def test_files_that_are_gone_are_found_by_their_hash(catalog: Catalog) -> None:
+    known = [row(name, file_sha256=name * 64) for name in "abc"]
+    twin = row("d", file_sha256="a" * 64)
+    failed = row("e", file_sha256="e" * 64, outcome="failed", reason="truncated")
+    know(catalog, *known, twin, failed, row("f"))
+    removed = tuple((f"lab/{name}", LAB.id) for name in "fedba")
+    plan = Plan(tasks=(), unchanged=(), waiting=(), skipped=(), removed=removed, seen={})
+    assert removed_by_hash(plan, catalog) == {(LAB.id, "a" * 64): ["lab/a", "lab/d"], (LAB.id, "b" * 64): ["lab/b"]}

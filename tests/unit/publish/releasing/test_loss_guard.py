@@ -46,3 +46,16 @@ def test_a_loss_names_some_models() -> None:
     loss = LossReport(what="models", count=4, of=1600, names=("a", "b", "c"))
     assert str(loss) == "4 of 1,600 models (0.2 %): a, b, c, ..."
     assert loss.share == pytest.approx(0.0025)
+
+
+def test_a_loss_names_all_models_where_there_are_few() -> None:
+    assert str(LossReport(what="models", count=2, of=8, names=("a", "b"))) == "2 of 8 models (25.0 %): a, b"
+
+
+def test_three_models_are_named_in_order() -> None:
+    before = [layer("a", name) for name in ("d", "c", "e", "b")]
+    rows, models = compare_layers(before, [layer("a", "e")], ("e",))
+    assert (rows.names, models.names) == (("b", "c", "d"), ("b", "c", "d"))
+    assert (rows.what, models.what) == ("rows of layers", "models")
+    _, models = compare_layers(before, [], ())
+    assert models.names == ("b", "c", "d")
