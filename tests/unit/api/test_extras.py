@@ -25,7 +25,7 @@ def test_an_extra_brings_what_is_asked_of_it(extra: str) -> None:
 def test_all_is_what_users_may_need() -> None:
     (everything,) = DECLARED["all"]
     assert set(re.findall(r"[\w-]+", everything)) - {"filtercrawl"} == DECLARED.keys() - {
-        "all", "docs", "samples", "test",
+        "all", "docs", "fuzz", "samples", "test",
     }  # fmt: skip
 
 
