@@ -11,7 +11,7 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.api.vocabulary import KernelPolicy
-from filtercrawl.config import Engine, FailOn, Retry, resolve
+from filtercrawl.config import Engine, FailOn, Restricted, Retry, resolve
 from filtercrawl.display import open_progress
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def sync(
     prove: bool | None = None,
     refuse_code: bool | None = None,
     prune: bool | None = None,
+    restricted: Restricted | None = None,
     retry: Retry | None = None,
     dry_run: bool | None = None,
     rebuild: bool | None = None,
@@ -95,6 +96,8 @@ def sync(
         prove: Fetch files in full where a SHA-256 is stated, and check them against it.
         refuse_code: Fail checkpoints whose files name code that loading them elsewhere would run.
         prune: Remove checkpoints that the sources no longer offer.
+        restricted: What to do with checkpoints whose repository became gated, private or disabled since they were read:
+            `keep` (the default) or `remove`.
         retry: Which failed checkpoints to try again: `all`, `due` (those whose waiting time is over; the default) or
             `none`.
         dry_run: Report what there is to do, and do nothing.
@@ -152,6 +155,7 @@ def sync(
             "prove": prove,
             "refuse_code": refuse_code,
             "prune": prune,
+            "restricted": restricted,
             "retry": retry,
             "dry_run": dry_run,
             "rebuild": rebuild,
