@@ -303,6 +303,74 @@ def test_a_padding_without_an_exact_rule_is_not_computed(pads: list[int], mode: 
     assert found["w"].reason == "nonstandard_operator"
 
 
+def delimited(number: int, content: bytes) -> bytes:
+    """Return a field of a protobuf message with its length."""
+    return bytes([number << 3 | 2]) + varint(len(content)) + content
+
+
+def varint(value: int) -> bytes:
+    value &= 2**64 - 1
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+@pytest.mark.parametrize("sizes", [(400,), (3, 400), (400, 3), (300, 2, 300)])
+def test_integers_of_packed_and_of_single_fields_are_one_list(sizes: tuple[int, ...]) -> None:
+    w = random_array(6, 2, 3, 3)
+    chosen = np.random.default_rng(0).integers(-6, 6, sum(sizes)).tolist()
+    parts = np.split(np.array(chosen), np.cumsum(sizes)[:-1])
+    fields = [delimited(8, b"".join(map(varint, part.tolist()))) for part in parts]
+    named = onnx.AttributeProto(name="value_ints", type=onnx.AttributeProto.INTS)
+    attribute = delimited(5, named.SerializeToString() + b"".join(fields))
+    constant = onnx.NodeProto(op_type="Constant", output=["i"]).SerializeToString() + attribute
+    nodes = [node("Gather", ["w", "i"], "g", axis=0), node("Conv", ["x", "g"], "y")]
+    whole = model(nodes, [tensor("w", w)])
+    graph = delimited(1, constant) + whole.graph.SerializeToString()
+    whole.ClearField("graph")
+    found = read(whole.SerializeToString() + delimited(7, graph))["w"]
+    np.testing.assert_array_equal(weight_of(found), w[chosen])
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [node("Cast", ["v"], "w", to=99)],
+        [node("Reshape", ["v"], "w")],
+        [node("Expand", ["v", "five"], "w")],
+        [node("Slice", ["v"], "w")],
+        [node("Slice", ["v", "three", "pair"], "w")],
+        [node("Slice", ["v", "pair", "pair", "pair", "zeros"], "w")],
+        [helper.make_node("Split", ["v", "pair"], ["w", "rest"], axis=0)],
+        [node("Clip", ["v"], "w", min=0.0)],
+        [node("DequantizeLinear", ["codes", ""], "w")],
+        [node("QuantizeLinear", ["v", ""], "c"), node("DequantizeLinear", ["c", "gain"], "w")],
+        [node("DequantizeLinear", ["codes", "pairs"], "w", axis=0)],
+    ],
+    ids=lambda nodes: " ".join([nodes[0].op_type, *nodes[0].input[1:]]),
+)
+def test_what_a_graph_states_wrongly_is_not_computed(nodes: list[onnx.NodeProto]) -> None:
+    constants = {
+        "v": random_array(4, 2, 3, 3), "codes": random_array(4, 2, 3, 3, dtype="int8"), "three": np.array([3]),
+        "five": np.array([5]), "pair": np.array([0, 1]), "zeros": np.array([0, 0]), "gain": np.float32(2),
+        "pairs": random_array(2),
+    }  # fmt: skip
+    used = {name: array for name, array in constants.items() if any(name in n.input for n in nodes)}
+    found = read(model([*nodes, node("Conv", ["x", "w"], "y")], [tensor(name, array) for name, array in used.items()]))
+    stored = nodes[0].input[0]
+    assert found[stored].reason == ("quantized_codes" if stored == "codes" else "nonstandard_operator")
+
+
+@pytest.mark.parametrize("take", [0, 1, 2])
+def test_parts_of_no_stated_size_are_equal_but_for_the_last(take: int) -> None:
+    chain = Chain(random_array(7, 2, 3, 3))
+    chain.add("Split", outputs=3, take=take, num_outputs=3)
+    np.testing.assert_array_equal(weight_of(chain.read()["start"]), chain.value)
+    assert chain.value.shape[0] == (3, 3, 1)[take]
+
+
 def test_the_largest_tensor_names_a_weight_that_is_put_together() -> None:
     a, b = random_array(2, 3, 3, 3), random_array(4, 3, 3, 3, seed=1)
     nodes = [node("Concat", ["a", "b"], "w", axis=0), node("Conv", ["x", "w"], "y")]

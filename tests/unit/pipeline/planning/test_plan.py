@@ -18,6 +18,7 @@ from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.discover import Listing
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.pipeline.model_rows import seen_row
 from filtercrawl.pipeline.planning.plan import Planner, find_removed, removed_by_hash, widest_policy
 from filtercrawl.pipeline.records import Plan
 
@@ -252,7 +253,10 @@ def test_an_offer_is_settled_where_nothing_would_be_written(planner: MakePlanner
     read = row(state=CrawlState(tried=AttemptedVersion(revision="r1"), files=((None, None),), url="x"))
     assert planner().is_settled(checkpoint(), read)
     assert not planner().is_settled(checkpoint(revision="r2"), read)
-    assert not planner().is_settled(checkpoint(etag="e2"), read)  # the row has another
+    offered = checkpoint(etag="e2")
+    seen = seen_row(read, offered, read.last_seen)  # another etag under the same revision: nothing is read again
+    assert not planner().is_settled(offered, seen)
+    assert planner().is_settled(offered, replace(seen, etag="e2"))
     assert not planner().is_settled(checkpoint(license_id="MIT"), read)
     assert not planner().is_settled(checkpoint(), replace(read, reason="truncated"))
     assert not planner(policy="all").is_settled(checkpoint(), read)

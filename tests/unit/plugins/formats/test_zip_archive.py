@@ -61,6 +61,38 @@ def test_zip64_extra_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: parsed.read(name, 10_000) for name in parsed.entries} == CONTENT
 
 
+def write_zip64(monkeypatch: pytest.MonkeyPatch) -> bytearray:
+    """Return an archive whose counts and sizes are in the zip64 end record alone, as those of large checkpoints."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    data = bytearray(write())
+    struct.pack_into("<HHII", data, data.rindex(b"PK\5\6") + 8, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+    return data
+
+
+def test_the_end_of_a_zip64_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = parse(bytes(write_zip64(monkeypatch)))
+    assert {name: parsed.read(name, 10_000) for name in parsed.entries} == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("signature", "offset", "value", "error", "message"),
+    [
+        (b"PK\6\7", 0, 0, FormatError, "locator of the zip archive is missing"),
+        (b"PK\6\6", 0, 0, FormatError, "zip64 end of the zip archive is missing"),
+        (b"PK\6\6", 16, 1, UnsupportedError, "on several disks"),
+        (b"PK\6\6", 24, 2, UnsupportedError, "on several disks"),  # entries on this disk
+        (b"PK\6\6", 40, 2**40, FormatError, "central directory of the zip archive exceeds its bounds"),
+    ],
+)
+def test_a_damaged_end_of_a_zip64_archive(
+    monkeypatch: pytest.MonkeyPatch, signature: bytes, offset: int, value: int, error: type[Exception], message: str
+) -> None:
+    data = write_zip64(monkeypatch)
+    struct.pack_into("<Q" if offset > 16 else "<I", data, data.rindex(signature) + offset, value)
+    with pytest.raises(error, match=message):
+        parse(bytes(data))
+
+
 def test_resolve_zip64_takes_only_what_is_missing() -> None:
     extra = struct.pack("<2HL", 0x5455, 4, 0) + struct.pack("<2HQ", 1, 8, 1 << 40)
     assert directory._resolve_zip64(extra, 5, 0xFFFFFFFF, 7) == [5, 1 << 40, 7]
