@@ -92,7 +92,10 @@ def test_inspect_reports_the_error_of_a_sync(name: str, arguments: list[str], zo
     result = CliRunner().invoke(build(load_plugins()), ["inspect", str(zoo / name), *arguments])
     assert isinstance(result.exception, CheckpointError)
     assert str(result.exception).removeprefix(f"{name}: ") == run_sync().failures[f"local/{name}"]
-    assert result.stdout == ""
+    if arguments:
+        assert json.loads(result.stdout) == {"error": str(result.exception), "exit_code": 1}
+    else:
+        assert result.stdout == ""
 
 
 class Faulty:
