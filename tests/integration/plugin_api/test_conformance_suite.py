@@ -116,5 +116,5 @@ def test_a_module_that_is_no_plugin_is_said_to_be_none(write_plugin: WritePlugin
     (finding,) = check(write_plugin("x = 1")).findings
     assert (finding.check, "implements no hook" in finding.what) == ("hooks", True)
     code, found, said = run("no_such_module_anywhere")
-    assert (code, found) == (2, {})
+    assert (code, found["exit_code"]) == (2, 2)
     assert said.startswith("error: no_such_module_anywhere: ModuleNotFoundError")
