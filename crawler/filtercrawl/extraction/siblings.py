@@ -29,6 +29,7 @@ class ModuleIndex:
             self._modules[tensor.root, module].setdefault(leaf, tensor)
             self._by_root[tensor.root].setdefault(tensor.key, tensor)
         self._sorted: dict[Root, list[str]] = {}
+        self._below: dict[tuple[Root, str], tuple[StoredTensor, ...]] = {}
         self._wraps: dict[tuple[Root, str], bool] = {}
 
     def siblings(self, tensor: StoredTensor) -> Mapping[str, StoredTensor]:
@@ -41,12 +42,16 @@ class ModuleIndex:
         following = f"{parent}{dot}{int(place) + 1}" if place.isdecimal() else None
         return {} if following is None else self._modules.get((tensor.root, following), {})
 
-    def below(self, tensor: StoredTensor) -> Iterator[StoredTensor]:
-        """Yield the tensors of the modules below the module of a tensor, at most 64."""
-        module = split_raw_parameter_name(tensor.key)[0]
-        own = self._modules[tensor.root, module]
-        below = islice(self._prefixed(tensor.root, f"{module}." if module else ""), _MAX_BELOW + len(own))
-        yield from (found for found in below if split_raw_parameter_name(found.key)[0] != module)
+    def below(self, tensor: StoredTensor) -> tuple[StoredTensor, ...]:
+        """Return the tensors of the modules below the module of a tensor, at most 64."""
+        root, module = tensor.root, split_raw_parameter_name(tensor.key)[0]
+        if (root, module) not in self._below:  # all tensors of a module have the same, and may be many
+            seen = islice(
+                self._prefixed(root, f"{module}." if module else ""), _MAX_BELOW + len(self._modules[root, module])
+            )
+            below = (found for found in seen if split_raw_parameter_name(found.key)[0] != module)
+            self._below[root, module] = tuple(islice(below, _MAX_BELOW))
+        return self._below[root, module]
 
     def module_path(self, tensor: StoredTensor) -> str:
         """Return the path of the module of a tensor without the names that wrappers add, wherever they stand.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from filtercrawl.api.errors import FormatError
+from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
 from filtercrawl.api.reader import Files, Reader
@@ -16,6 +16,8 @@ from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.json_text import parse_json
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024
+# Files of one checkpoint; the largest have some hundred.
+MAX_SHARDS = 16_384
 # Bytes prefetched of each shard: most headers are not longer.
 _HEAD_BYTES = 64 * 1024
 
@@ -32,11 +34,11 @@ class ShardedReader:
         return b'"weight_map"' in file.read(0, file.size)
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
-        """Return the shards, each once, in the order of the index; raises FormatError."""
+        """Return the shards, each once, in the order of the index; raises CheckpointError."""
         return tuple(dict.fromkeys(read_weight_map(file).values()))
 
     def owns_companion(self, file: RandomAccessFile, path: str, tensors: Sequence[StoredTensor]) -> bool:
-        """Return whether the companion holds all tensors that the index says are in it; raises FormatError."""
+        """Return whether the companion holds all tensors that the index says are in it; raises CheckpointError."""
         own = PurePosixPath(path)
         names = {name for name, shard in read_weight_map(file).items() if PurePosixPath(shard) == own}
         return names <= {tensor.name for tensor in tensors}
@@ -65,11 +67,13 @@ class ShardedReader:
 
 
 def read_weight_map(file: RandomAccessFile) -> dict[str, str]:
-    """Return the `weight_map` of an index: tensor name -> path of its shard; raises FormatError."""
+    """Return the `weight_map` of an index: tensor name -> path of its shard; raises CheckpointError."""
     index = parse_json(file.read(0, file.size), f"{file.name}: the index")
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not all(isinstance(shard, str) and shard for shard in weight_map.values()):
         raise FormatError(f"{file.name}: weight_map is not a mapping from tensor names to file names")
+    if (count := len(set(weight_map.values()))) > MAX_SHARDS:
+        raise UnsafeFileError(f"{file.name}: weight_map names {count:,} files, at most {MAX_SHARDS:,} are supported")
     return weight_map
 
 

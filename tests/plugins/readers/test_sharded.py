@@ -12,10 +12,12 @@ import torch
 from safetensors.torch import save
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
+from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl.api.plugin_manager import load_plugins
+from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.transport.client import HttpTransport
-from filtercrawl_plugins.readers.sharded import ShardedReader
+from filtercrawl_plugins.readers.sharded import MAX_SHARDS, ShardedReader
 from support.http_server import Answer, Asked, FileServer, ranged
 
 SHARDS = 6
@@ -57,3 +59,10 @@ def test_the_heads_of_all_shards_are_asked_for_at_once(server: FileServer) -> No
         assert [tensor.name for tensor in found] == list(weights)
         assert not together.broken
         assert opened.bytes_read < SHARDS * 70_000 + len(index)
+
+
+def test_an_index_of_more_files_than_any_checkpoint_has() -> None:
+    weights = {str(number): f"{number}.safetensors" for number in range(MAX_SHARDS + 1)}
+    file = MemoryFile(json.dumps({"weight_map": weights}).encode(), "x")
+    with pytest.raises(UnsafeFileError, match=r"^x: weight_map names 16,385 files, at most 16,384 are supported$"):
+        ShardedReader().companion_paths(file)

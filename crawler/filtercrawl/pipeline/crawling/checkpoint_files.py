@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, is_local
 from filtercrawl.api.errors import (
@@ -18,6 +18,7 @@ from filtercrawl.api.errors import (
     describe_error,
 )
 from filtercrawl.api.format_names import format_name
+from filtercrawl.api.formatting import shorten
 from filtercrawl.api.local_file import LocalFile, open_listed
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch, relative_path, sha256
 from filtercrawl.api.reader import Reader, find_reader
@@ -28,6 +29,8 @@ from filtercrawl.transport import MeasuredTransport, OpenedFile
 from filtercrawl.transport.link_estimate import LinkEstimate
 
 T = TypeVar("T")
+# Characters of the path of a missing file, which may be of any length, as in messages.
+_MAX_PATH: Final = 200
 
 
 class CheckpointFiles:
@@ -86,7 +89,7 @@ class CheckpointFiles:
         for file in self._checkpoint.files:
             if file.path == wanted:
                 return self._reader_view(file)
-        raise CheckpointError(f"{self.main.name}: needs the file {path!r}, which is not beside it")
+        raise CheckpointError(f"{self.main.name}: needs the file {shorten(path, _MAX_PATH)!r}, which is not beside it")
 
     def tensors(self, path: str) -> Iterator[StoredTensor]:
         """Yield the tensors of a companion file, read by the reader that recognizes it."""

@@ -17,10 +17,13 @@ def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterat
     """
     main = checkpoint.files[0]
     root = listed_folder(main, local_path(main))
+    resolved_root = root.resolve()
     for path in dict.fromkeys(paths):
         try:
+            if not (root / path).is_file():  # first: links are resolved part by part, of a name of any length
+                continue
             target = (root / path).resolve()
-            if not target.is_file() or not may_link_to(root.resolve(), target):
+            if not may_link_to(resolved_root, target):
                 continue
             status, url = target.stat(), (root / path).as_uri()
         except (OSError, RuntimeError, ValueError):

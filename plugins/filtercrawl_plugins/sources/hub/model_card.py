@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +12,7 @@ from filtercrawl_plugins.metadata.datasets import timm_datasets
 from filtercrawl_plugins.metadata.families import family, timm_family
 from filtercrawl_plugins.metadata.visual_categories import visual_category
 from filtercrawl_plugins.sources.hub.model_config import architecture
-from filtercrawl_plugins.sources.shared.untrusted_text import sanitize_list, sanitize_text
+from filtercrawl_plugins.sources.shared.untrusted_text import is_finite_number, sanitize_list, sanitize_text
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -135,7 +134,7 @@ def _results(info: ModelInfo) -> Iterator[tuple[str, float]]:
             sanitize_text(result.dataset_name),
             result.metric_value,
         )
-        if metric and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if metric and is_finite_number(value) and not isinstance(value, bool):
             yield (f"{metric} on {dataset}" if dataset else metric), float(value)
 
 

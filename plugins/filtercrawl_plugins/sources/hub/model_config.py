@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.errors import AccessDeniedError, CheckpointError, NotFoundError
-from filtercrawl_plugins.sources.shared.untrusted_text import sanitize_text
+from filtercrawl_plugins.sources.shared.untrusted_text import is_finite_number, sanitize_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,4 +137,4 @@ def _is_storable(value: Any) -> bool:
         return all(map(_is_storable, value))
     if isinstance(value, str):
         return value.isprintable()
-    return value is None or (isinstance(value, int | float) and math.isfinite(value))
+    return value is None or is_finite_number(value)

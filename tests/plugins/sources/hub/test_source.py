@@ -366,6 +366,18 @@ def test_text_from_cards_is_data(hub: HubServer) -> None:
     assert (meta.metrics, meta.architecture) == ({}, None)
 
 
+def test_an_integer_that_no_float_holds_costs_its_own_value_only(hub: HubServer) -> None:
+    results = [{"task": {"type": "t"}, "dataset": {"type": "d", "name": "d"}, "metrics": [
+        {"type": "top1", "value": 10**400}, {"type": "top5", "value": 90},
+    ]}]  # fmt: skip
+    card = {"model-index": [{"name": "net", "results": results}]}
+    config = json.dumps({"model_type": "resnet", "hidden_size": 10**400}).encode()
+    hub.create("org/net", {"model.safetensors": b"x", "config.json": config}, card=card)
+    meta = checkpoint(listed(hub, "org/*"), "org/net/model.safetensors").meta
+    assert meta.extra["config"] is None
+    assert {name: value for name, value in meta.metrics.items() if name != "evidence"} == {"top5 on d": 90}
+
+
 def test_a_card_that_the_client_cannot_take_costs_its_own_repo_only(hub: HubServer) -> None:
     hub.create("org/odd", {"model.pt": b"x"}, cardData={"ignore_metadata_errors": True})
     hub.create("org/sound", {"model.pt": b"y"})
