@@ -58,6 +58,8 @@ def selector_of(checkpoint: str | PathLike[str], plugins: Plugins) -> str:
     if ":" not in text and text not in plugins.sources:
         if os.path.isdir(text):  # noqa: PTH112
             raise UsageError(f"{text}: is a folder; name one file in it, as a single checkpoint is inspected")
+        if os.path.lexists(text):
+            raise UsageError(f"{text}: is no regular file (a pipe, a device or a link to nothing); name a file")
         known = ", ".join(sorted(plugins.sources))
         raise UsageError(f"{text}: no such file, and no source of this name; installed are {known}")
     return text

@@ -163,7 +163,7 @@ def pattern(harness: PluginHarness) -> Iterator[Violation]:
     if others:
         yield (
             f"asked for {one!r} alone, the source offers {others[0]!r} as well",
-            "yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
+            "yield only where `query.matches(name)`, or raise UsageError where a pattern is given",
         )
 
 

@@ -161,7 +161,7 @@ def pattern_removal(harness: PluginHarness) -> Iterator[Violation]:
     if report.removed_models or harness.model_id(NAMES[1]) not in _emitted(harness):
         yield (
             f"a run for {one!r} alone removes {', '.join(report.removed_models)}, which it did not list",
-            "yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
+            "yield only where `query.matches(name)`, or raise UsageError where a pattern is given",
         )
 
 

@@ -36,6 +36,10 @@ class MeasuredTransport(Transport, Protocol):
         """Return the measured latency and bandwidth of a URL's host; a default where nothing was measured yet."""
         ...
 
+    def close(self) -> None:
+        """Close all connections; the transport cannot be used afterwards."""
+        ...
+
 
 def network(
     settings: NetworkSettings | None = None,

@@ -65,6 +65,11 @@ class DeferredTransport:
         """Return the measured latency and bandwidth of a URL's host."""
         return self._http().link(url)
 
+    def close(self) -> None:
+        """Close all connections, where any was opened; the transport cannot be used afterwards."""
+        if self._opened is not None:
+            self._opened.close()
+
     def _http(self) -> HttpTransport:
         with self._lock:
             if self._opened is None:

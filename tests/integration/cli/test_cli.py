@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import signal
@@ -134,6 +135,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(call, words: list[str], said: s
         (["inspect", "m\0"], "no such file"),
         (["sync", "m" * 5000], "no source is named"),
         (["inspect", "m" * 5000], "no such file"),
+        (["inspect", "pipe"], "pipe: is no regular file"),
     ],
 )
 def test_a_path_is_no_selector_and_the_error_names_one(
@@ -144,6 +146,7 @@ def test_a_path_is_no_selector_and_the_error_names_one(
     (tmp_path / "m" / "b.pth").touch()
     (tmp_path / "c.pth").touch()
     (tmp_path / "d.pth").touch()
+    os.mkfifo(tmp_path / "pipe")
     monkeypatch.chdir(tmp_path)
     result = call(*words)
     assert isinstance(result.exception, UsageError)

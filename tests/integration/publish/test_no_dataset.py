@@ -80,3 +80,11 @@ def test_a_dataset_of_a_sync_that_found_nothing_is_empty(read: Callable[[str], A
     filtercrawl.sync(f"local:{tmp_path / 'zoo'}", dataset=tmp_path / "dataset")
     with pytest.raises(DatasetError, match="the dataset is empty, no checkpoint was read yet"):
         read(str(tmp_path / "dataset"))
+
+
+@pytest.mark.parametrize(
+    "command", [["verify", "s3://bucket/kernels"], ["explore", "--dataset", "s3://bucket/kernels"]]
+)
+def test_a_command_on_folders_does_not_deny_a_dataset_in_an_object_store(command: list[str]) -> None:
+    with pytest.raises(DatasetError, match="works on a folder; copy the dataset into one"):
+        CliRunner().invoke(build(load_plugins()), command, catch_exceptions=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ def no_dataset(path: str | PathLike[str], name: str = "") -> DatasetError:
         path: The place.
         name: What to call it; its path where empty.
     """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name or fspath(path)):  # a path has one slash of a URL's two
+        what = "this command works on a folder; copy the dataset into one"
+        return DatasetError(f"{name or fspath(path)}: {what}, as docs/object-stores.md shows")
     if os.path.isfile(os.path.join(path, CATALOG)):  # noqa: PTH113, PTH118
         empty = "the dataset is empty, no checkpoint was read yet"
         return DatasetError(f"{name or fspath(path)}: {empty}; `filtercrawl sync SELECTOR --dataset DIR` fills it")

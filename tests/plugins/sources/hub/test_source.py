@@ -146,7 +146,7 @@ def test_a_card_states_the_base_models(hub: HubServer, card: dict[str, Any], sta
 
 
 def test_a_listing_has_as_many_requests_as_pages(hub: HubServer) -> None:
-    hub.page_size = 4
+    hub.models_per_page = 4
     for number in range(10):
         hub.create(f"org/net{number}", {"model.pt": b"%d" % number})
         hub.create(f"other/net{number}", {"model.pt": b"other"})
@@ -397,7 +397,7 @@ def test_paths_that_could_be_taken_for_something_else(hub: HubServer) -> None:
 
 
 def test_a_repo_on_two_pages_is_offered_once(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.page_size = 2
+    hub.models_per_page = 2
     for name in "abc":
         hub.create(f"org/{name}", {"model.pt": name.encode()})
     pages = hub._list
