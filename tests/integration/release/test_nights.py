@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from support.nights.changes import delete_layers
 from support.nights.kinds import KINDS
+from support.nights.night import Night, Run
 from support.nights.stage import stage
 from support.nights.story import Story, kinds_here, order
 from support.nights.world import World
@@ -55,3 +57,6 @@ def test_thirty_nights(world: World) -> None:
     assert story.figures.findings == []
     assert set(story.figures.nights) >= set(kinds_here())
     assert min(map(len, story.figures.requests.values())) > 0
+    # What is not mended is found.
+    story.play("left as it is", Night(day=(delete_layers,), runs=(Run(options=("--dry-run",)),)))
+    assert story.figures.findings != []

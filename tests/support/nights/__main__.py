@@ -22,8 +22,9 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
+    from support.nights.kinds import KINDS
     from support.nights.stage import stage
-    from support.nights.story import KINDS, Story, order
+    from support.nights.story import Story, order
 
     started, times = time.monotonic(), os.times()
 

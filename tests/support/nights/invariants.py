@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files.unpublished import TEMPORARY
 from filtercrawl.dataset.schema.version_order import release_order
+from support.crashes.commands import Ended, Job
 from support.nights.world import Network, World
 
 # Requests to the Hub of a night without news.
@@ -27,18 +30,18 @@ class State:
 
     Attributes:
         tags: Commit by version, in the order of versions.
-        commits: How many commits `main` has.
+        head: The commit of `main`; None where there is no repository.
     """
 
     tags: Mapping[str, str]
-    commits: int
+    head: str | None
 
     @classmethod
     def of(cls, world: World) -> State:
         if world.repo is None:
-            return cls(tags={}, commits=0)
+            return cls(tags={}, head=None)
         tags = {name: commit.sha for name, commit in world.tags().items()}
-        return cls(tags=tags, commits=len(world.repo.commits))
+        return cls(tags=tags, head=world.repo.head.sha)
 
 
 def faults_of_versions(before: State, after: State, given_up: set[str]) -> Iterator[str]:
@@ -101,6 +104,24 @@ def choose_content(main: Mapping[str, Any], before: Content, offered: Content) -
 def holds(main: Mapping[str, Any], model_id: str, network: Network) -> bool:
     """Tell whether `main` has these weights under this id."""
     return all(main["index"].get(f"{model_id}#{layer}") == digest for layer, digest in network.layers().items())
+
+
+def same_content(one: Content, other: Content) -> bool:
+    """Tell whether two have the same checkpoints, weights, licenses and gates."""
+    first, second = (
+        {model_id: (network.seed, network.license, network.gated) for model_id, network in each.items()}
+        for each in (one, other)
+    )
+    return first == second
+
+
+def faults_of_record(job: Job, ended: Ended) -> Iterator[str]:
+    """Say what is wrong with `run.json`, unless it is of an earlier run: the folder may be none yet, or full."""
+    path = Path(job.folder, "dataset/analysis/run.json")
+    record = json.loads(path.read_bytes()) if path.is_file() else {}
+    is_of_run = record.get("started") == datetime.fromtimestamp(job.clock, UTC).isoformat(timespec="seconds")
+    if is_of_run and not ended.killed and job.disk is None and record["exit_code"] != ended.status:
+        yield f"run.json states the exit code {record['exit_code']}, not {ended.status}"
 
 
 def files_left(folder: Path) -> set[Path]:

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +22,10 @@ from support.nights.invariants import (
     choose_content,
     faults_of_content,
     faults_of_main,
+    faults_of_record,
     faults_of_versions,
     files_left,
+    same_content,
 )
 from support.nights.kinds import KINDS
 from support.nights.messages import faults_of_advice, faults_of_end, named_commands
@@ -69,6 +71,7 @@ class Story:
         self._show = show
         self._content: dict[str, Network] = {}
         self._versions: dict[str, Content] = {}
+        self._main: dict[str, Any] = {}
         self._read: dict[str, str] = {}
         self._current: dict[str, str] = {}
         open_zoos(world)
@@ -117,13 +120,17 @@ class Story:
             faults.append("ends only after the zoos were asked")
         after = State.of(world)
         faults += faults_of_versions(before, after, world.given_up)
-        faults += self._faults_of_content(min(end.status if end.status >= 0 else 1 for end in ended), after)
+        faults += self._faults_of_content(min(end.status % 256 for end in ended), before, after)
+        faults += [fault for job, end in zip(jobs, ended, strict=True) for fault in faults_of_record(job, end)]
+        for job, end in zip(jobs, ended, strict=True):
+            if len(jobs) > 1 and end.status:
+                self.figures.runs += 1
+                faults += faults_of_end(Run(), world.commands.run(job))  # as its message says
         if all(end.status == 0 for end in ended):
-            if world.repo is not None:
-                faults += faults_of_main(world)
-            if after.commits == before.commits:
+            faults += faults_of_main(world)
+            if after == before:
                 faults += self._faults_of_requests(machine, before, len(asked))
-            self._current[machine] = str(after.commits)
+            self._current[machine] = after.head or ""
         faults += self._faults_of_files(jobs, ended, left, published=after.tags != before.tags)
         return "\n".join(end.output for end in ended), faults
 
@@ -147,44 +154,44 @@ class Story:
         for tag in after.tags.keys() - before.tags.keys():
             self._versions[tag] = dict(self._content)
 
-    def _faults_of_content(self, status: int, after: State) -> Iterator[str]:
+    def _faults_of_content(self, status: int, before: State, after: State) -> Iterator[str]:
         """Read what is published, with the real clients, and compare it with what is to be there."""
-        world = self._world
-        tags = [tag for tag in after.tags if self._thorough or self._read.get(tag) != after.tags[tag]]
-        if not after.tags:
+        if after.head is None:
             return
-        head = world.repo.head.sha if world.repo is not None else ""
-        revisions = [*tags, *(["main"] if self._thorough or self._read.get("main") != head else [])]
-        if not revisions:
-            return
+        at = {**after.tags, "main": after.head}
+        revisions = [name for name, commit in at.items() if self._thorough or self._read.get(name) != commit]
         try:
-            found = world.read(revisions)
+            found = self._world.read(revisions) if revisions else {}
         except AssertionError as error:
             yield str(error)
             return
-        self.figures.loads += len(revisions)
-        self._read |= {tag: after.tags[tag] for tag in tags} | {"main": head}
-        if "main" in found:
-            self._content = dict(self._expected(status, found["main"]))
-            if self._thorough:
-                yield from (f"verify: {issue}" for issue in verify_folder(Path(found["main"]["folder"])))
-        for tag in tags:
-            self._versions.setdefault(tag, self._content)
-        for revision in revisions:
-            expected = self._content if revision == "main" else self._versions[revision]
-            yield from (f"{revision}: {fault}" for fault in faults_of_content(found[revision], expected))
+        self.figures.loads += len(found)
+        self._read |= {name: at[name] for name in found}
+        self._main = found.get("main", self._main)
+        published, self._content = self._content, dict(self._expected(status))
+        yield from (f"main: {fault}" for fault in faults_of_content(self._main, self._content))
+        for name in after.tags:
+            expected = self._versions.setdefault(name, self._content)
+            if name in found:
+                yield from (f"{name}: {fault}" for fault in faults_of_content(found[name], expected))
+        is_news = not same_content(published, self._content)
+        if after.tags.keys() > before.tags.keys() and before.head in before.tags.values() and not is_news:
+            yield "a version without news"
+        if self._thorough:
+            yield from (f"verify: {issue}" for issue in verify_folder(Path(self._main["folder"])))
 
-    def _expected(self, status: int, main: Any) -> Content:
+    def _expected(self, status: int) -> Content:
         """Return what `main` is to hold: with 0 what is offered, with 3 also what it held, else one of these."""
         world, before = self._world, self._content
-        kept = {model_id: before[model_id] for model_id in world.by_id(gated=True).keys() & before.keys()}
+        gated = world.by_id(gated=True).keys() & before.keys()
+        kept = {model_id: replace(before[model_id], gated=True) for model_id in gated}
         complete = world.by_id(gated=False) | kept
         if status == 3:
-            return choose_content(main, before, complete)
-        return complete if status == 0 or list(faults_of_content(main, before)) else before
+            return choose_content(self._main, before, complete)
+        return complete if status == 0 or list(faults_of_content(self._main, before)) else before
 
     def _faults_of_requests(self, machine: str, before: State, requests: int) -> Iterator[str]:
-        kind = "kept" if self._current.get(machine) == str(before.commits) else "empty"
+        kind = "kept" if self._current.get(machine) == before.head else "empty"
         self.figures.requests[kind].append(requests)
         if requests > MOST_REQUESTS[kind]:
             yield f"{requests} requests in a night without news, {kind} folder"
