@@ -38,6 +38,13 @@ def gate(world: World) -> None:
     world.put(name, replace(world.networks[name], gated=True))
 
 
+def open_gates(world: World) -> None:
+    """Offer all networks that are gated again."""
+    for name, network in list(world.networks.items()):
+        if network.gated:
+            world.put(name, replace(network, gated=False))
+
+
 def relicense(world: World) -> None:
     name = world.any_network()
     other = {"mit": "apache-2.0", "apache-2.0": "mit"}[world.networks[name].license]

@@ -8,6 +8,7 @@ from support.nights import changes, troubles
 from support.nights.night import FAILED, INCOMPLETE, PRUNE, REFUSED, Named, Night, Run, again
 
 _WRONG_CLOCK: Final = "the clock of this machine says .*, the server says .*--version"
+_KEPT: Final = r"no longer accessible, kept: \d+ checkpoint"
 _LATER_DATE: Final = "has a later date than today"
 _KILLED: Final = (-9, 0)  # or it came to its end first
 
@@ -20,9 +21,16 @@ KINDS: Final[dict[str, Night]] = {
     "removed": Night(day=(changes.remove,)),
     "many removed": Night(
         day=(changes.remove,) * 4,
-        runs=(Run(ends=REFUSED, says="at most 15 % may be lost"), Run(options=(*PRUNE, "--allow-loss"))),
+        runs=(
+            Run(ends=REFUSED, says="at most 15 % may be lost", untouched="checkpoints"),
+            Run(options=(*PRUNE, "--allow-loss")),
+        ),
     ),
-    "gated": Night(day=(changes.gate,)),
+    "gated and kept": Night(day=(changes.gate,), runs=(Run(says=_KEPT, tells="kept, though no longer offered"),)),
+    "gated and removed": Night(
+        day=(changes.gate,), runs=(Run(options=(*PRUNE, "--restricted", "remove", "--allow-loss"), tells="gone"),)
+    ),
+    "gates opened": Night(day=(changes.open_gates,)),
     "license changed": Night(day=(changes.relicense,)),
     "zoo down": Night(runs=again(troubles.zoo_down, ends=INCOMPLETE, says=r"hub:other/\*")),
     "zoo half listed": Night(runs=again(troubles.half_listed, ends=INCOMPLETE, says=r"hub:org/\*")),
@@ -36,23 +44,25 @@ KINDS: Final[dict[str, Night]] = {
         day=(changes.delete_layers, changes.overwrite_index, changes.add_table),
         runs=(Run(says=r"lacks data/layers/.* has besides data/index/mine.*; restored v"),),
     ),
-    "clock ahead": Night(runs=again(troubles.clock_ahead, ends=REFUSED, says=_WRONG_CLOCK, early=True)),
-    "clock behind": Night(runs=again(troubles.clock_behind, ends=REFUSED, says=_WRONG_CLOCK, early=True)),
+    "clock ahead": Night(runs=again(troubles.clock_ahead, ends=REFUSED, says=_WRONG_CLOCK, untouched="zoos")),
+    "clock behind": Night(runs=again(troubles.clock_behind, ends=REFUSED, says=_WRONG_CLOCK, untouched="zoos")),
     "stated date behind": Night(
         day=(changes.add,),
-        runs=again(troubles.stated_date_behind, ends=REFUSED, says="has a later date than today", early=True),
+        runs=again(troubles.stated_date_behind, ends=REFUSED, says="has a later date than today", untouched="zoos"),
     ),
     "a version of a wrong day": Night(
         day=(changes.add,),
         runs=(
             Run(trouble=troubles.stated_date_ahead),
-            Run(ends=REFUSED, early=True, says="`filtercrawl rollback .*delete the tag"),
+            Run(ends=REFUSED, untouched="zoos", says="`filtercrawl rollback .*delete the tag"),
             Named(then=changes.delete_wrong_tag),
             Run(),
         ),
     ),
-    "token cannot read": Night(runs=again(troubles.token_cannot_read, ends=FAILED, says="HF_TOKEN", early=True)),
-    "token cannot write": Night(runs=again(troubles.token_cannot_write, ends=FAILED, says="HF_TOKEN", early=True)),
+    "token cannot read": Night(runs=again(troubles.token_cannot_read, ends=FAILED, says="HF_TOKEN", untouched="zoos")),
+    "token cannot write": Night(
+        runs=again(troubles.token_cannot_write, ends=FAILED, says="HF_TOKEN", untouched="zoos")
+    ),
     "full disk": Night(
         day=(changes.add,),
         runs=again(troubles.full_disk, ends=FAILED, says="error: .*(No space left on device|disk is full)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -34,6 +35,17 @@ def faults_of_end(run: Run, ended: Ended) -> Iterator[str]:
         known = options_by_command().get(command.split()[1])
         if known is None or named_options(command) - known:
             yield f"advises `{command}`, which there is not"
+
+
+def faults_of_json(ended: Ended) -> Iterator[str]:
+    """Say whether a run with `--json` printed no object, or one with another exit code."""
+    start = re.search(r"^\{$|^\{\"", ended.output, re.MULTILINE)
+    if start is None:
+        yield f"no JSON with exit code {ended.status}: {ended.output[-1000:]}"
+        return
+    found, _ = json.JSONDecoder().raw_decode(ended.output[start.start() :])
+    if found.get("exit_code") != ended.status:
+        yield f"the JSON states the exit code {found.get('exit_code')}, not {ended.status}"
 
 
 def faults_of_advice(run: Run, before: Run, said: str) -> Iterator[str]:

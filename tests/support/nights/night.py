@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from support.crashes.commands import Job
-from support.nights.world import World
+from support.nights.world import Untouched, World
 
 # What happens to the zoos or to `main`.
 Change = Callable[[World], object]
@@ -37,14 +37,16 @@ class Run:
         trouble: What goes wrong meanwhile.
         ends: The exit codes that are right.
         says: A regular expression that its output matches; of several exit codes that of a failure.
-        early: Whether it ends before the zoos are asked.
+        tells: A regular expression that what the change log says of the version matches.
+        untouched: What is not asked yet when it ends.
     """
 
     options: tuple[str, ...] = PRUNE
     trouble: Trouble = quiet
     ends: tuple[int, ...] = DONE
     says: str = ""
-    early: bool = False
+    tells: str = ""
+    untouched: Untouched | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,8 @@ class Night:
     mounts: bool = False
 
 
-def again(trouble: Trouble, *, ends: tuple[int, ...], says: str = "", early: bool = False) -> tuple[Run, ...]:
+def again(
+    trouble: Trouble, *, ends: tuple[int, ...], says: str = "", untouched: Untouched | None = None
+) -> tuple[Run, ...]:
     """Return a run with which something goes wrong, and another with which nothing does."""
-    return Run(trouble=trouble, ends=ends, says=says, early=early), Run()
+    return Run(trouble=trouble, ends=ends, says=says, untouched=untouched), Run()

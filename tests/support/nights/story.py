@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -28,8 +29,8 @@ from support.nights.invariants import (
     same_content,
 )
 from support.nights.kinds import KINDS
-from support.nights.messages import faults_of_advice, faults_of_end, named_commands
-from support.nights.night import Named, Night, Run
+from support.nights.messages import faults_of_advice, faults_of_end, faults_of_json, named_commands
+from support.nights.night import DONE, Named, Night, Run
 from support.nights.world import Network, World, open_zoos
 
 # The machine that keeps its folder.
@@ -106,21 +107,22 @@ class Story:
     def _run(self, run: Run, machine: str) -> tuple[str, list[str]]:
         """Run a release; returns what it said and what is wrong."""
         world = self._world
-        job = world.job_on(machine, run.options)
+        wants_json = run.ends != DONE and world.choice.random() < 0.5
+        job = world.job_on(machine, (*run.options, *(["--json"] if wants_json else [])))
         before, left = State.of(world), files_left(Path(job.folder))
         world.hub.forget()
         with run.trouble(world, job) as jobs:
             ended = world.commands.run_at_once(*jobs)
         self.figures.runs += len(ended)
-        asked = list(world.hub.log)
+        requests = len(world.hub.log)
         faults = [fault for end in ended for fault in faults_of_end(run, end)]
+        faults += [fault for end in ended if wants_json and not end.killed for fault in faults_of_json(end)]
         if len(ended) > 1 and sorted(end.status for end in ended) != sorted(run.ends):
             faults.append(f"two at once end with {[end.status for end in ended]}")
-        if run.early and any(one.path.startswith("/api/models") for one in asked):
-            faults.append("ends only after the zoos were asked")
+        faults += [f"asked {path} before it ended" for path in world.touched(run.untouched)]
         after = State.of(world)
         faults += faults_of_versions(before, after, world.given_up)
-        faults += self._faults_of_content(min(end.status % 256 for end in ended), before, after)
+        faults += self._faults_of_content(run, min(end.status % 256 for end in ended), before, after)
         faults += [fault for job, end in zip(jobs, ended, strict=True) for fault in faults_of_record(job, end)]
         for job, end in zip(jobs, ended, strict=True):
             if len(jobs) > 1 and end.status:
@@ -129,7 +131,7 @@ class Story:
         if all(end.status == 0 for end in ended):
             faults += faults_of_main(world)
             if after == before:
-                faults += self._faults_of_requests(machine, before, len(asked))
+                faults += self._faults_of_requests(machine, before, requests)
             self._current[machine] = after.head or ""
         faults += self._faults_of_files(jobs, ended, left, published=after.tags != before.tags)
         return "\n".join(end.output for end in ended), faults
@@ -154,7 +156,7 @@ class Story:
         for tag in after.tags.keys() - before.tags.keys():
             self._versions[tag] = dict(self._content)
 
-    def _faults_of_content(self, status: int, before: State, after: State) -> Iterator[str]:
+    def _faults_of_content(self, run: Run, status: int, before: State, after: State) -> Iterator[str]:
         """Read what is published, with the real clients, and compare it with what is to be there."""
         if after.head is None:
             return
@@ -168,22 +170,25 @@ class Story:
         self.figures.loads += len(found)
         self._read |= {name: at[name] for name in found}
         self._main = found.get("main", self._main)
-        published, self._content = self._content, dict(self._expected(status))
+        published, self._content = self._content, dict(self._expected(run, status))
         yield from (f"main: {fault}" for fault in faults_of_content(self._main, self._content))
         for name in after.tags:
             expected = self._versions.setdefault(name, self._content)
             if name in found:
                 yield from (f"{name}: {fault}" for fault in faults_of_content(found[name], expected))
+        if after.tags.keys() > before.tags.keys() and not re.search(run.tells, self._world.change_log()):
+            yield f"the change log does not tell {run.tells!r}: {self._world.change_log()}"
         is_news = not same_content(published, self._content)
         if after.tags.keys() > before.tags.keys() and before.head in before.tags.values() and not is_news:
             yield "a version without news"
         if self._thorough:
             yield from (f"verify: {issue}" for issue in verify_folder(Path(self._main["folder"])))
 
-    def _expected(self, status: int) -> Content:
+    def _expected(self, run: Run, status: int) -> Content:
         """Return what `main` is to hold: with 0 what is offered, with 3 also what it held, else one of these."""
         world, before = self._world, self._content
-        gated = world.by_id(gated=True).keys() & before.keys()
+        keeps = "--restricted" not in run.options
+        gated = world.by_id(gated=True).keys() & before.keys() if keeps else set[str]()
         kept = {model_id: replace(before[model_id], gated=True) for model_id in gated}
         complete = world.by_id(gated=False) | kept
         if status == 3:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import safetensors.torch
 
@@ -30,6 +30,10 @@ _MODELS_PER_PAGE: Final = 6
 _MAX_LOST: Final = "0.15"
 _OPTIONS: Final = ("--no-plugin", "analyses")
 _RELEASE: Final = ("release", REPO, *ZOO, "--dataset", "dataset", "--engine", "threads", "--device", "cpu")
+
+
+# What has not been asked of the zoos: anything, or only the bytes of checkpoints.
+Untouched = Literal["zoos", "checkpoints"]
 
 
 @dataclass(kw_only=True)
@@ -119,6 +123,14 @@ class World:
             if network.gated == gated
         }
 
+    def touched(self, what: Untouched | None) -> list[str]:
+        """Paths of requests to the zoos since `hub.forget`: all, or those for bytes of checkpoints; none for None."""
+        prefixes = {None: (), "zoos": ("/api/models", *self._folders()), "checkpoints": self._folders()}[what]
+        return [asked.path for asked in self.hub.log if asked.path.startswith(prefixes)]
+
+    def _folders(self) -> tuple[str, ...]:
+        return tuple(f"/{name}/resolve/" for name in self.networks)
+
     # The dataset.
 
     @property
@@ -140,6 +152,11 @@ class World:
         assert self.repo is not None
         files = {path: data for path, data in self.repo.head.files.items() if path not in {*delete}} | dict(add)
         self.hub.append(self.repo, files, "Upload with huggingface_hub")
+
+    def change_log(self) -> str:
+        """What the change log says of the last version."""
+        assert self.repo is not None
+        return self.repo.head.files["CHANGES.md"].decode().split("\n## ")[1]
 
     # The machines.
 
