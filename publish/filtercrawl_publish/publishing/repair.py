@@ -130,6 +130,8 @@ def repair_head(
 def _is_another(repository: Repository, head: str, commit: str) -> bool:
     """Return whether a head is not this dataset: it has the manifest of another, or other files in place of all."""
     before, after = repository.files(commit), repository.files(head)
+    if manifest.PATH in before and not differs(before[manifest.PATH], after.get(manifest.PATH)):
+        return False
     published = _dataset_id(repository, head) if manifest.PATH in after else None
     if published is not None:
         return published != _dataset_id(repository, commit)

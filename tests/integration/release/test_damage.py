@@ -49,7 +49,7 @@ def test_an_idle_night_restores_a_layers_file_that_somebody_deleted(job: Job) ->
     assert list(verify_folder(job.published())) == []
     assert job(machine=job.folder.name) == 0
     assert job.record["warnings"] == []
-    assert len(job.hub.log) <= 10
+    assert len(job.hub.log) <= 9  # and one of a new process, for the client itself
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,8 @@ def _be(job: Job, python: str) -> NoReturn:
         os.dup2(output, stream)
     os.environ |= {"SOURCE_DATE_EPOCH": str(job.clock), "TMPDIR": str(temporary), **job.environment}
     tempfile.tempdir = None  # that of the server
-    sys.executable = python
+    if job.disk is None and not job.read_only:  # what it starts must see the disk that it sees
+        sys.executable = python
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if job.memory is not None:
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -24,7 +24,7 @@ def rename(world: World) -> None:
     new = f"{old}-renamed"
     world.hub.move(old, new)
     network = world.networks.pop(old)
-    world.networks[new] = replace(network, known_as=network.known_as or old)
+    world.networks[new] = replace(network, known_as=network.known_as or old, renames=network.renames + 1)
 
 
 def remove(world: World) -> None:

@@ -17,6 +17,8 @@ from support.nights.world import Network, World
 
 # Requests to the Hub of a night without news.
 MOST_REQUESTS: Final = {"kept": 10, "empty": 60}
+# Of each file that a table has besides its first one: its address and its bytes, for an empty folder.
+REQUESTS_OF_PART: Final = 2
 _LICENSES: Final = {"mit": "MIT", "apache-2.0": "Apache-2.0"}
 _FOLDERS: Final = ("data/", "analysis/", "subsets/")
 
@@ -107,9 +109,12 @@ def holds(main: Mapping[str, Any], model_id: str, network: Network) -> bool:
 
 
 def same_content(one: Content, other: Content) -> bool:
-    """Tell whether two have the same checkpoints, weights, licenses and gates."""
+    """Tell whether two have the same checkpoints, weights, licenses, gates and names."""
     first, second = (
-        {model_id: (network.seed, network.license, network.gated) for model_id, network in each.items()}
+        {
+            model_id: (network.seed, network.license, network.gated, network.renames)
+            for model_id, network in each.items()
+        }
         for each in (one, other)
     )
     return first == second

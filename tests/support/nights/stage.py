@@ -32,7 +32,7 @@ def stage(folder: Path, seed: int) -> Iterator[World]:
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
-        with _environment(environment), forked_python("datasets") as python, commands(python) as server:
+        with _environment(environment), forked_python() as python, commands(python) as server:
             yield World(hub=hub, commands=server, folder=folder, choice=random.Random(seed))
 
 

@@ -73,7 +73,8 @@ def token_cannot_read(world: World, job: Job) -> Iterator[list[Job]]:
 
 @contextmanager
 def full_disk(world: World, job: Job) -> Iterator[list[Job]]:
-    yield [replace(job, disk=world.choice.choice([0, 20, 40]))]
+    """There is little room or none; what is left may suffice."""
+    yield [replace(job, disk=world.choice.choice([0, 4, 20, 40]))]
 
 
 @contextmanager

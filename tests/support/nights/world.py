@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,12 +46,14 @@ class Network:
         license: As its card has it.
         gated: Whether it is offered to nobody.
         known_as: The name under which it was published first, if it has another by now; its id stays.
+        renames: How often it got another name.
     """
 
     seed: int
     license: str = "mit"
     gated: bool = False
     known_as: str | None = None
+    renames: int = 0
 
     def layers(self) -> dict[str, str]:
         """SHA-256 of the weights of each layer that a release publishes."""
@@ -131,6 +134,10 @@ class World:
     def _folders(self) -> tuple[str, ...]:
         return tuple(f"/{name}/resolve/" for name in self.networks)
 
+    def requests(self) -> int:
+        """How many requests came since `hub.forget`; a listing counts as one, however many pages it has."""
+        return sum(not (asked.path == "/api/models" and "cursor" in asked.query) for asked in self.hub.log)
+
     # The dataset.
 
     @property
@@ -141,6 +148,12 @@ class World:
         """The commits of all versions, in the order of the versions."""
         found = {} if self.repo is None else {name: self.repo.at(name) for name in self.repo.tags}
         return {name: commit for name in sorted(found, key=release_order) if (commit := found[name]) is not None}
+
+    def further_parts(self) -> int:
+        """How many files the tables on `main` have besides the first of each."""
+        assert self.repo is not None
+        tables = [path.rpartition("/")[0] for path in self.repo.head.files if re.match(r"data/(?!layers)\w+/", path)]
+        return len(tables) - len(set(tables))
 
     def any_file(self, folder: str) -> str:
         """Choose a file of `main`."""
