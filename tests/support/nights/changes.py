@@ -21,10 +21,7 @@ def change(world: World) -> None:
 
 def rename(world: World) -> None:
     old = world.any_network("org/")
-    new = f"{old}-renamed"
-    world.hub.move(old, new)
-    network = world.networks.pop(old)
-    world.networks[new] = replace(network, known_as=network.known_as or old, renames=network.renames + 1)
+    world.move(old, f"{old}-renamed")
 
 
 def remove(world: World) -> None:

@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.crashes.commands import commands
-from support.forked_python import forked_python
 from support.hub.server import HubServer
 from support.nights.world import World
 
 
 @contextmanager
-def stage(folder: Path, seed: int) -> Iterator[World]:
+def stage(folder: Path, seed: int, python: str) -> Iterator[World]:
     """Start a Hub and what runs commands.
 
     Args:
         folder: For machines and caches.
         seed: Of all choices.
+        python: What the commands start processes of their own with.
     """
     with HubServer() as hub:
         # Read by huggingface_hub and datasets when they are imported, in processes that start now.
@@ -32,7 +32,7 @@ def stage(folder: Path, seed: int) -> Iterator[World]:
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
-        with _environment(environment), forked_python() as python, commands(python) as server:
+        with _environment(environment), commands(python) as server:
             yield World(hub=hub, commands=server, folder=folder, choice=random.Random(seed))
 
 

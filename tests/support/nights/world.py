@@ -86,6 +86,7 @@ class World:
     day: int = 0
     given_up: set[str] = field(default_factory=set)
     _seeds: int = 0
+    _touched: dict[str, int] = field(default_factory=dict)
 
     # The zoo.
 
@@ -103,6 +104,7 @@ class World:
     def put(self, name: str, network: Network) -> None:
         """Offer a network, in place of what has this name."""
         known = name in self.networks
+        self._touched[name] = self.day
         self.networks[name] = network
         data = safetensors.torch.save({key: tensor.contiguous() for key, tensor in state(network.seed).items()})
         if not known:
@@ -112,11 +114,19 @@ class World:
         if known:
             self.hub.commit(name, {"model.safetensors": data})
 
+    def move(self, old: str, new: str) -> None:
+        """Give a network another name."""
+        self.hub.move(old, new)
+        network = self.networks.pop(old)
+        self.networks[new] = replace(network, known_as=network.known_as or old, renames=network.renames + 1)
+        self._touched[new] = self.day
+
     def any_network(self, org: str = "") -> str:
-        """Choose a network that is offered."""
-        return self.choice.choice(
-            [name for name, net in self.networks.items() if name.startswith(org) and not net.gated]
-        )
+        """Choose a network that is offered and to which nothing happened today: of two changes some cannot be told."""
+        names = [name for name, network in self.networks.items() if name.startswith(org) and not network.gated]
+        name = self.choice.choice([name for name in names if self._touched.get(name) != self.day])
+        self._touched[name] = self.day
+        return name
 
     def by_id(self, *, gated: bool) -> dict[str, Network]:
         """The networks that are gated, or those that are not, by the ids of their checkpoints."""
