@@ -32,12 +32,13 @@ class Odd:
     def tensors(self, files):
         file = files.main
         length = int.from_bytes(file.read(len(MAGIC), 4), "little")
+        header = file.read(START, length)
         try:
-            rows = json.loads(file.read(START, length))
-        except ValueError as error:
-            raise FormatError(f"{file.name}: its header is no JSON ({error})") from error
-        for row in rows:
-            yield self.tensor(file, START + length, row)
+            rows = json.loads(header)
+            for row in rows:
+                yield self.tensor(file, START + length, row)
+        except (ValueError, TypeError, KeyError) as error:
+            raise FormatError(f"{file.name}: its header cannot be read ({error!r})") from error
 
     def tensor(self, file, start, row):
         shape, name, dtype = tuple(row["shape"]), row["name"], row["dtype"]
@@ -138,7 +139,7 @@ WRONG_READERS = {
         what="stem/kernel: its convolution has stride=(1, 1), and the sample (2, 2)", todo="take it from the file",
     ),
     "a tensor left out": WrongReader(
-        changes=(("        for row in rows:\n", "        for row in rows:\n            if not row['shape']: continue\n"),),
+        changes=(("            for row in rows:\n", "            for row in rows:\n                if not row['shape']: continue\n"),),
         what="the sample has 'steps', and `tensors` does not yield it", todo="yield every tensor",
     ),
     "short names": WrongReader(
@@ -160,6 +161,14 @@ WRONG_READERS = {
     "swapped bytes": WrongReader(
         changes=(("body += values.tobytes()", "body += values.byteswap().tobytes()"),),
         what="numbers are wrong", todo="little-endian",
+    ),
+    "a header that is not checked": WrongReader(
+        changes=(("except (ValueError, TypeError, KeyError) as", "except ZeroDivisionError as"),),
+        what="a sample with all bits of bytes 8 to 12 set raises UnicodeDecodeError", todo="check what the file states",
+    ),
+    "a length that is not checked": WrongReader(
+        changes=(("        header = file.read(START, length)\n", "        bytes(file.size) if length < 2**31 else [][1]\n        header = file.read(START, length)\n"),),
+        what="with all bits of bytes 4 to 8 set raises IndexError", todo="check what the file states",
     ),
     "facts that no file states": WrongReader(
         changes=(("        return plain\n", "        return StoredTensor(**{**vars(plain), 'reason': 'bias'})\n"),),

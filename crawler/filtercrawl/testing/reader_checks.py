@@ -13,7 +13,7 @@ from filtercrawl.api.reader import Reader, SupportsSuffixes, SupportsTrainingSta
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE
 from filtercrawl.api.vocabulary import REASONS
-from filtercrawl.testing import sample_values
+from filtercrawl.testing import file_damage, sample_values
 from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.reader_sample import ExpectedTensor, ReaderSample, RecordingFile, SampleFiles
 from filtercrawl.testing.sample_weights import sample_weights
@@ -112,7 +112,7 @@ def reads(
             yield _wrong(reader, f"sample {number} goes to the reader {taken.name}", "give the format a magic number")
         for what, todo in _content(reader, sample):
             yield _wrong(reader, f"sample {number}: {what}", todo)
-        yield from _cut(reader, sample)
+        yield from _broken(reader, sample)
 
 
 def _content(reader: Reader, sample: ReaderSample) -> Iterator[Violation]:
@@ -196,24 +196,35 @@ def _tensors(tensors: list[Any]) -> Iterator[Violation]:
             )
 
 
-def _cut(reader: Reader, sample: ReaderSample) -> Iterator[Violation]:
-    """A truncated file must not end in an error of Python."""
+def _broken(reader: Reader, sample: ReaderSample) -> Iterator[Violation]:
+    """A truncated or damaged file must not end in an error of Python; of each kind, the first such error is yielded."""
     main, data = next(iter(sample.files.items()))
-    for length in sorted({len(data) // 4, len(data) // 2, len(data) - 1}):
-        files = SampleFiles({**sample.files, main: data[:length]}, reader)
-        try:
-            if reader.can_read(files.main):
-                for tensor in reader.tensors(files):
-                    if tensor.location is not None:
-                        tensor.location.read(tuple((0, min(1, n)) for n in tensor.location.shape))
-        except CheckpointError:
-            continue
-        except Exception as error:  # noqa: BLE001 - a plugin's reader may raise anything
-            yield _wrong(
-                reader, f"a sample cut to {length} bytes raises {describe_error(error)}",
-                "raise FormatError or TruncatedError with what is wrong and where",
-            )  # fmt: skip
-            return
+    lengths = sorted({len(data) // 4, len(data) // 2, len(data) - 1})
+    cut = ((f"cut to {length} bytes", data[:length]) for length in lengths)
+    for versions in (cut, file_damage.damaged(data)):
+        for what, broken in versions:
+            if (error := _error_of_python(reader, SampleFiles({**sample.files, main: broken}, reader))) is not None:
+                yield _wrong(
+                    reader, f"a sample {what} raises {describe_error(error)}",
+                    "check what the file states before it is used, and raise FormatError or TruncatedError with what "
+                    "is wrong and where",
+                )  # fmt: skip
+                break
+
+
+def _error_of_python(reader: Reader, files: SampleFiles) -> Exception | None:
+    """Read a file as a sync does, of each tensor one number; return the error that is no CheckpointError."""
+    try:
+        if reader.can_read(files.main):
+            reader.companion_paths(files.main)
+            for tensor in reader.tensors(files):
+                if tensor.location is not None:
+                    tensor.location.read(tuple((0, min(1, n)) for n in tensor.location.shape))
+    except CheckpointError:
+        return None
+    except Exception as error:  # noqa: BLE001 - a plugin's reader may raise anything
+        return error
+    return None
 
 
 def _wrong(reader: Reader, what: str, what_to_do: str) -> Violation:
