@@ -50,7 +50,8 @@ def test_a_reader_that_is_lost_is_one_line(
 def test_what_a_reader_raises_is_told(zoo: Path, poisoned_plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FILTERCRAWL_ENGINE", "local")
     write_poisoned(zoo / "exits.bin", "system_exit", times=99)
-    with pytest.raises(CheckpointError, match=r"^exits\.bin: unexpected SystemExit; please report this as a bug$"):
+    reason = r"^exits\.bin: unexpected SystemExit; please report this as a bug of support\.poisoned_reader$"
+    with pytest.raises(CheckpointError, match=reason):
         inspect(zoo / "exits.bin", plugins=poisoned_plugins)
     write_poisoned(zoo / "starts.bin", "start_process", times=99)
     with pytest.raises(CheckpointError, match=r"^code tried to reach another process \(subprocess.Popen\)"):

@@ -76,7 +76,7 @@ def test_whatever_a_reader_does_it_costs_one_checkpoint(
         "allocate": f"{TWICE}needs more than 1.1 GB of memory; --memory-limit allows more",
         "memory": f"{TWICE}needs more than 1.1 GB of memory; --memory-limit allows more",
         "compute": f"{TWICE}used 2s of CPU time; --cpu-limit allows more",
-        "system_exit": "unexpected SystemExit; please report this as a bug",
+        "system_exit": "unexpected SystemExit; please report this as a bug of support.poisoned_reader",
         "start_process": "code tried to reach another process (subprocess.Popen) while the file was read; refused",
         "write": "code tried to write /stolen while the file was read; refused",
         "connect": f"code tried to use the network (socket.getaddrinfo) {LOCAL_FILE}",

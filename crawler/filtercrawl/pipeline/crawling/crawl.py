@@ -23,7 +23,6 @@ from filtercrawl.api.errors import (
     CheckpointError,
     FiltercrawlError,
     UnreachableError,
-    describe_error,
 )
 from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.reader import Reader, read_content
@@ -39,6 +38,7 @@ from filtercrawl.pipeline.crawling.full_disk import dataset_error
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors, hashes_of_layers
+from filtercrawl.pipeline.crawling.unexpected_error import unexpected_reason
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
 from filtercrawl.pipeline.records import OUT_OF_MEMORY, CrawlResult, CrawlTask
@@ -114,7 +114,7 @@ class Crawler:
         except Cancelled:
             raise
         except Exception as error:  # noqa: BLE001 - a reader's mistake costs one checkpoint, never the run
-            result = failed_result(error, task)
+            result = failed_result(error, task, self.readers)
         return replace(result, seconds=timer.seconds)
 
     def _crawl_once(self, task: CrawlTask, timer: StageTimer, *, changed_during_read: bool = False) -> CrawlResult:
@@ -222,15 +222,15 @@ class Crawler:
                 return with_recipes(staged, found, extracted.bn_folded())
 
 
-def failed_result(error: Exception, task: CrawlTask) -> CrawlResult:
+def failed_result(error: Exception, task: CrawlTask, readers: tuple[Reader, ...]) -> CrawlResult:
     """Return the result of a crawl that raised an error."""
     if (blocked := dataset_error(error)) is not None:
         return CrawlResult(task=task, dataset_error=one_line(blocked))
     if isinstance(error, FiltercrawlError):
         never_tried = isinstance(error, UnreachableError)
         return CrawlResult(task=task, error=failure_reason(error, task.checkpoint), never_tried=never_tried)
-    unexpected = f"unexpected {describe_error(error)}; please report this as a bug"
-    return CrawlResult(task=task, error=OUT_OF_MEMORY if is_out_of_memory(error) else one_line(unexpected))
+    reason = OUT_OF_MEMORY if is_out_of_memory(error) else one_line(unexpected_reason(error, readers))
+    return CrawlResult(task=task, error=reason)
 
 
 def with_fetch_stats(result: CrawlResult, files: CheckpointFiles) -> CrawlResult:

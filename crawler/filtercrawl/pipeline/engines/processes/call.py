@@ -50,7 +50,7 @@ def call_in_worker(server: ForkServer, order: Call, name: str) -> Any:
             elif isinstance(message, Returned):
                 replay(message.update.logs)
                 if message.unexpected is not None:
-                    raise CheckpointError(f"{name}: unexpected {message.unexpected}; please report this as a bug")
+                    raise CheckpointError(f"{name}: {message.unexpected}")
                 if message.error is not None:
                     raise message.error
                 return message.value

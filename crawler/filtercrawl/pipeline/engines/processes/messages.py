@@ -143,7 +143,7 @@ class Returned:
     Attributes:
         value: It.
         error: What was raised instead.
-        unexpected: What else was raised, in words.
+        unexpected: What else was raised, in words, and whose bug it is.
         update: What there was to tell since the last message.
     """
 

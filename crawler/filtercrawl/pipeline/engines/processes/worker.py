@@ -23,6 +23,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config.environment import cache_home
 from filtercrawl.dataset.schema.model_row import ContentKey
 from filtercrawl.pipeline.crawling.crawl import WriteSlots, failed_result, is_out_of_memory
+from filtercrawl.pipeline.crawling.unexpected_error import unexpected_reason
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.engines.processes.call import portable_error
 from filtercrawl.pipeline.engines.processes.guard import Guard
@@ -126,7 +127,7 @@ class _Worker:
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 - a reader returned what cannot be sent; nothing of it was
-            self._send(replace(message, result=failed_result(error, order.task)))
+            self._send(replace(message, result=failed_result(error, order.task, self._plugins.readers)))
 
     def _slots(self, order: LimitedOrder) -> WriteSlots:
         """Return what limits how many checkpoints are written at a time; local ones fetch nothing and have theirs."""
@@ -154,7 +155,7 @@ class _Worker:
         except BaseException as error:
             if isinstance(error, Exception) and is_out_of_memory(error):
                 raise MemoryError from error
-            returned = Returned(unexpected=describe_error(error))
+            returned = Returned(unexpected=unexpected_reason(error, self._plugins.readers))
         self._send(replace(returned, update=self._crawler.update()))
 
     def claim(self, key: ContentKey, model_id: str, cancellation: CancellationToken | None = None) -> str | None:

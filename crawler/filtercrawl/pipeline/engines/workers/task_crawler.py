@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import Cancelled, describe_error
+from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config.device import select_device
 from filtercrawl.config.environment import cache_home
 from filtercrawl.pipeline.crawling.crawl import ContentClaims, Crawler, WriteSlots, one_line
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.structure_limit import limit_structure
+from filtercrawl.pipeline.crawling.unexpected_error import unexpected_reason
 from filtercrawl.pipeline.engines.workers.log_records import LogCollector
 from filtercrawl.pipeline.engines.workers.messages import Finished, Update, WorkerSettings
 from filtercrawl.pipeline.process_settings import crawl_process_settings
@@ -103,7 +104,7 @@ class TaskCrawler:
         except Cancelled:
             return Finished(result=None)
         except BaseException as error:  # noqa: BLE001 - a plugin may raise SystemExit; the driver has to hear of it
-            reason = one_line(f"unexpected {describe_error(error)}; please report this as a bug")
+            reason = one_line(unexpected_reason(error, self._plugins.readers))
             return Finished(result=CrawlResult(task=task, error=reason))
 
     def goes_on(self) -> bool:
