@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from support.forked_python import forked_python
+
 
 @pytest.mark.parametrize(
     "words",
@@ -65,3 +67,13 @@ def test_signals_arrive_and_nobody_is_left_behind(forked_program: str) -> None:
         while Path(f"/proc/{child}").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_datasets_that_the_server_imported_uses_the_cache_of_the_child(tmp_path: Path) -> None:
+    with forked_python("datasets") as program:
+        done = subprocess.run(
+            [program, "-c", "import datasets; print(datasets.config.HF_DATASETS_CACHE)"],
+            env={"HF_DATASETS_CACHE": str(tmp_path), "PATH": os.environ["PATH"]},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.stdout == f"{tmp_path}\n"

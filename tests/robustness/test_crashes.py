@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+import torch
 
+from support.crashes.checks import faults_of_ledger
 from support.crashes.commands import Commands, commands
 from support.crashes.faults import Faults
 from support.crashes.kills import Killer
 from support.crashes.small_disk import can_mount
 from support.crashes.stories import NAMES, Stories
+from support.zoo_files import put, state
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="waits for processes as Linux does")
 
@@ -39,6 +46,38 @@ def test_killed_at_random_moments(server: Commands, stories: Stories) -> None:
     assert killer.figures.kills.total() >= 4
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("DELETE FROM ledger WHERE tensor = 'stem.bias' AND model_id = 'local/b.safetensors'", "the ledger has (2, 5)"),
+        ("UPDATE ledger SET reason = 'linear' WHERE tensor = 'deep.weight'", "the ledger has (1, 7)"),
+        ("DELETE FROM models WHERE model_id = 'local/old.safetensors'", "old.safetensors', which is no checkpoint"),
+    ],
+)  # fmt: skip
+def test_a_tensor_that_is_not_accounted_for_is_found(
+    change: str, found: str, server: Commands, stories: Stories
+) -> None:
+    story = stories["analyze"]  # starts from a dataset
+    story.restore()
+    assert faults_of_ledger(story.work) == []
+    catalog = story.work / "dataset/.filtercrawl/catalog.sqlite"
+    with closing(sqlite3.connect(catalog)) as database, database:
+        for name in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f'DROP TRIGGER "{name[0]}"')
+        database.execute(change)
+    assert any(found in fault for fault in faults_of_ledger(story.work))
+
+
+def test_a_tensor_of_a_file_that_the_ledger_lacks_is_found(stories: Stories, tmp_path: Path) -> None:
+    story = stories["analyze"]
+    story.restore()
+    shutil.copytree(story.work, tmp_path / "copy")
+    put(tmp_path / "copy/zoo/b.safetensors", state(1) | {"another.weight": torch.ones(1)})
+    (fault,) = faults_of_ledger(tmp_path / "copy")
+    assert "local/b.safetensors" in fault
+    assert "another.weight" in fault
+
+
 @pytest.mark.exhaustive
 @pytest.mark.timeout(3600)
 def test_every_command_killed_at_random_moments(server: Commands, stories: Stories) -> None:
@@ -51,7 +90,7 @@ def test_every_command_killed_at_random_moments(server: Commands, stories: Stori
 @pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", Faults.KINDS)
-@pytest.mark.parametrize("story", ["sync", "analyze", "publish"])
+@pytest.mark.parametrize("story", ["sync", "analyze", "publish", "release an update"])
 def test_disturbed(kind: str, story: str, server: Commands, stories: Stories) -> None:
     if kind in ("full disk", "read-only folder") and not can_mount():
         pytest.skip("mounting a disk needs a user namespace")

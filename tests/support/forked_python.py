@@ -131,6 +131,8 @@ def _run(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
+    if "HF_DATASETS_CACHE" in os.environ and (config := sys.modules.get("datasets.config")) is not None:
+        config.HF_DATASETS_CACHE = Path(os.environ["HF_DATASETS_CACHE"])  # type: ignore[attr-defined]
     sys.executable = request["program"]
     warnings._processoptions(request["filters"])  # type: ignore[attr-defined]
     own = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))

@@ -13,7 +13,12 @@ from tempfile import TemporaryDirectory
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m support.crashes", description=__doc__)
     parser.add_argument("--kills", type=int, default=500, help="how many (default: 500)")
-    parser.add_argument("--faults", type=int, default=0, help="how many other disturbances of each kind (default: 0)")
+    parser.add_argument(
+        "--faults",
+        type=int,
+        default=0,
+        help="how many other disturbances of each kind, each command in turn (default: 0)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all random choices (default: 0)")
     parser.add_argument("--minutes", type=float, default=1e6, help="end after this long")
     parser.add_argument("--stories", nargs="*", help="which commands (default: all)")

@@ -11,10 +11,13 @@ import pyarrow.parquet as pq
 from filtercrawl.dataset.card.card import Card
 from filtercrawl.dataset.files.table_files import files_of
 from support.crashes.commands import Ended
+from support.crashes.ledger import faults_of_catalog, faults_of_tables, faults_of_zoo
 from support.crashes.stories import Story, found
 
 # Lines that tell of progress or are about one checkpoint, which a command may write before it fails.
 _CRASH = re.compile(r"Traceback \(most recent call last\)|please report|unexpected \w+Error")
+# OpenBLAS ends the process itself where it gets no memory.
+_ERRORS = ("error: ", "OpenBLAS error: ")
 
 
 def rows(dataset: Path, table: str, columns: list[str]) -> list[dict[str, Any]]:
@@ -25,7 +28,7 @@ def faults_of_output(ended: Ended) -> list[str]:
     """Say what is wrong with how a command ended: a traceback, or a failure without one clear line."""
     if match := _CRASH.search(ended.output):
         return [f"{match[0]}: {ended.output[-2000:]}"]
-    errors = [line for line in ended.output.splitlines() if line.startswith("error: ")]
+    errors = [line for line in ended.output.splitlines() if line.startswith(_ERRORS)]
     if ended.status in (1, 2, 4, 5) and len(errors) != 1:
         return [f"exit code {ended.status} with {len(errors)} lines of error: {ended.output[-1000:]}"]
     if any(len(line) > 700 or not line.isprintable() for line in errors):
@@ -50,7 +53,8 @@ def faults_between(work: Path) -> list[str]:
                 f"{place}: {table} names {name}, which is missing" for name in named if not (place / name).exists()
             ]
         faults += _faults_of_card(place)
-    return faults
+    # What is published is complete; the tables of the folder are written one after the other.
+    return faults + faults_of_catalog(dataset) + [fault for place in places[1:] for fault in faults_of_tables(place)]
 
 
 def _faults_of_card(place: Path) -> list[str]:
@@ -90,7 +94,13 @@ def faults_at_end(story: Story) -> list[str]:
     faults += [f"{name}: left over" for name in sorted(files.keys() - story.files.keys())]
     changed = [name for name, digest in files.items() if digest != story.files.get(name, digest)]
     faults += [f"{name}: differs from a quiet run's" for name in changed]
-    return faults
+    return faults + faults_of_ledger(story.work)
+
+
+def faults_of_ledger(work: Path) -> list[str]:
+    """Say where the ledger of a folder does not balance after a command that was not disturbed."""
+    dataset = work / "dataset"
+    return faults_of_catalog(dataset) + faults_of_tables(dataset) + faults_of_zoo(dataset, work / "zoo")
 
 
 def left_in_temporary_folder(story: Story) -> list[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from filtercrawl_publish.verification import verify_folder
-from support.crashes.checks import faults_at_end, faults_between, faults_of_output
+from support.crashes.checks import faults_at_end, faults_between, faults_of_ledger, faults_of_output
 from support.crashes.commands import CLOCK, Commands, Ended, Job
-from support.crashes.stories import Stories, Story, found
+from support.crashes.stories import SYNC, Stories, Story, found
 from support.damage import damaged_database
 
 _MEGABYTE = 1 << 20
@@ -39,16 +40,25 @@ class Faults:
     def run(
         self, names: Sequence[str], each: int, until: float, show: Callable[[str], None] = lambda _: None
     ) -> Disturbed:
-        """Disturb commands so often in each way, or until then by `time.monotonic`; `show` gets every finding."""
+        """Disturb commands so often in each way, each command in turn, or until then by `time.monotonic`.
+
+        Args:
+            names: The stories.
+            each: How often in each way.
+            until: The end by `time.monotonic`.
+            show: Gets a line for each finding, and one when each kind had its turn.
+        """
         done = Disturbed()
-        for _ in range(each):
+        order = {kind: self._random.sample(names, len(names)) for kind in self.KINDS}
+        for number in range(each):
             for kind in self.KINDS:
                 if time.monotonic() > until:
                     return done
                 done.counts[kind] += 1
-                for fault in self.disturb(kind, self._random.choice(names)):
+                for fault in self.disturb(kind, order[kind][number % len(names)]):
                     done.findings.append(fault)
                     show(fault)
+            show(f"{done.counts.total()} disturbances, {len(done.findings)} findings")
         return done
 
     def disturb(self, kind: str, name: str) -> list[str]:
@@ -91,13 +101,11 @@ class Faults:
             if faults:
                 return faults
         self._commands.run(self._job(story))
-        same = ("dataset/data/layers/", "dataset/data/index/")
-        kept = {path: digest for path, digest in found(story.work).items() if path.startswith(same)}
-        expected = {path: digest for path, digest in story.files.items() if path.startswith(same)}
-        return [*verify(story), *([] if kept == expected else ["layers or index are not those of a quiet run"])]
+        same = _layers_and_index(found(story.work)) == _layers_and_index(story.files)
+        return [*verify(story), *([] if same else ["layers or index are not those of a quiet run"])]
 
     def damaged_catalog(self, name: str) -> list[str]:
-        story = self._start("sync an update")
+        story = self._start_with_dataset(name)
         path = story.work / "dataset" / _CATALOG
         path.write_bytes(damaged_database(path.read_bytes(), self._random.randrange(1 << 30)))
         ended = self._commands.run(self._job(story))
@@ -105,17 +113,19 @@ class Faults:
         if ended.status == 1 and "--rebuild" not in ended.output:
             faults.append(f"names no way back: {ended.output}")
         if ended.status:
-            job = self._job(story)
-            ended = self._commands.run(replace(job, arguments=(*job.arguments, "--rebuild")))
-            faults += [f"--rebuild: {fault}" for fault in faults_of_output(ended)]
-            if ended.status not in (0, 3):
-                faults.append(f"--rebuild ends with exit code {ended.status}: {ended.output}")
+            rebuilt = self._commands.run(replace(self._job(story), arguments=(*SYNC, "--rebuild")))
+            faults += [f"--rebuild: {fault}" for fault in self._not_finished(rebuilt)]
+            faults += self._not_finished(self._commands.run(self._job(story)))
         return faults + verify(story)
 
     def lost_layers(self, name: str) -> list[str]:
-        """Delete some layers files and cut others."""
-        story = self._start("sync")
-        self._commands.run(self._job(story))
+        """Delete some layers files and cut others; a sync reads them again.
+
+        Where the command reads the zoo, it has done so before: a renamed checkpoint is known by what was read of it.
+        """
+        story = self._start(name)
+        if "local:zoo" in story.arguments:
+            self._commands.run(self._job(story))
         for path in sorted((story.work / "dataset/data/layers").rglob("*.parquet")):
             how = self._random.randrange(3)
             if how == 0:
@@ -123,7 +133,9 @@ class Faults:
             elif how == 1:
                 size = self._random.randrange(path.stat().st_size)
                 path.write_bytes(path.read_bytes()[:size])
-        return self._finish(story)
+        faults = faults_of_output(self._commands.run(self._job(story)))
+        faults += self._not_finished(self._commands.run(replace(self._job(story), arguments=SYNC)))
+        return faults + self._finish(story)
 
     KINDS: ClassVar[dict[str, Callable[[Faults, str], list[str]]]] = {
         "full disk": full_disk,
@@ -141,6 +153,13 @@ class Faults:
         story.restore()
         return story
 
+    def _start_with_dataset(self, name: str) -> Story:
+        """Start where there is a dataset to damage: after the command, if there was none before it."""
+        story = self._start(name)
+        if not (story.work / "dataset" / _CATALOG).is_file():
+            self._commands.run(self._job(story))
+        return story
+
     def _job(self, story: Story) -> Job:
         return Job(arguments=story.arguments, folder=str(story.work))
 
@@ -153,13 +172,23 @@ class Faults:
         return faults + faults_of_output(ended) + faults_between(story.work) + self._finish(story)
 
     def _finish(self, story: Story) -> list[str]:
-        ended: Ended = self._commands.run(self._job(story))
+        return self._not_finished(self._commands.run(self._job(story))) + faults_at_end(story)
+
+    def _not_finished(self, ended: Ended) -> list[str]:
+        """Say what is wrong with how a command ended that nothing disturbed."""
         faults = faults_of_output(ended)
         if ended.status not in (0, 3):
             faults.append(f"the next run ends with exit code {ended.status}: {ended.output[-1500:]}")
-        return faults + faults_at_end(story)
+        return faults
+
+
+def _layers_and_index(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the digests of layers and index, without the date in the names of the parts of a version."""
+    folders = ("dataset/data/layers/", "dataset/data/index/")
+    return {re.sub(r"--v[\d.]+", "--v", path): files[path] for path in files if path.startswith(folders)}
 
 
 def verify(story: Story) -> list[str]:
-    """Check all that a dataset states about itself."""
-    return [f"verify: {issue}" for issue in verify_folder(story.work / "dataset")]
+    """Check all that a dataset states about itself, and that every tensor of its files is accounted for."""
+    issues = [f"verify: {issue}" for issue in verify_folder(story.work / "dataset")]
+    return issues + faults_of_ledger(story.work)
