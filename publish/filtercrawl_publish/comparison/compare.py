@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute
 
 from filtercrawl.api.vocabulary import TRAINED
+from filtercrawl.dataset.files.table_files import has_table
 from filtercrawl_publish.comparison.difference import Difference, LayerChurn
-from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, Row, SnapshotLayer, align_layers
+from filtercrawl_publish.comparison.snapshot import (
+    DatasetSnapshot,
+    Row,
+    SnapshotLayer,
+    align_layers,
+    set_unchanged_apart,
+)
 
 # Kernel size whose statistics are compared: that of the CNN Filter DB paper.
 _KERNEL: Final = "3x3"
+
+# Columns of `index` that unchanged layers are counted by.
+_COUNTED: Final = ("layer_sha256", "row_group", "n_kernels", "kernel", "run_final", "weight_kind")
 
 # Columns of `models` that describe a checkpoint and do not follow from its bytes.
 _METADATA_COLUMNS: Final = (
@@ -22,13 +35,15 @@ _METADATA_COLUMNS: Final = (
 _MAX_EXAMPLES: Final = 5
 # Tables whose columns are compared; the schema of `layers` is frozen.
 _COMPARED_SCHEMAS: Final = ("index", "models", "sketches")
+# The stubs of pyarrow refuse columns in most of its functions.
+_pc: Final[Any] = pyarrow.compute
 
 
 def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) -> Difference:
     """Compare two datasets by `index`, `models`, `sketches` and the small tables.
 
-    Memory: the rows of `models` of both, the layers of changed checkpoints, about 150 bytes per 3x3 layer, and one
-    batch of sketches.
+    Parts that both have are only counted. Memory: the rows of `models` in other parts, the layers of changed
+    checkpoints, about 150 bytes per 3x3 layer, and one batch of sketches.
 
     Args:
         before: None stands for an empty dataset.
@@ -37,14 +52,19 @@ def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) ->
     Raises:
         DatasetError: A table cannot be read.
     """
-    difference = Difference(before=_describe(before), after=_describe(after))
     layers = _LayerComparison()
+    n_unchanged, same, unchanged = 0, frozenset[str](), None
+    if before is not None:
+        before, after, unchanged = set_unchanged_apart(before, after)
+        n_unchanged, same = _count_models(unchanged), after.without
+        layers.add_unchanged(unchanged)
+    difference = Difference(before=_describe(before, n_unchanged), after=_describe(after, n_unchanged))
     for model_id, old_layers, new_layers in align_layers(before, after):
         layers.add(model_id, old_layers, new_layers)
     difference.kernels = dict(sorted(layers.kernels.items()))
     old_models = before.models if before is not None else {}
     _compare_models(difference, old_models, after.models, layers.changed)
-    difference.kept = list(_kept(old_models, after.models))
+    difference.kept = list(_kept(old_models, after.models, unchanged))
     difference.effective = [{"model_id": name, "layers": layers.effective[name]} for name in sorted(layers.effective)]
     withdrawn = _new_rows(before, after, "withdrawn", ("model_id",))
     difference.withdrawn = [{"model_id": row["model_id"], "reason": row["reason"]} for row in withdrawn]
@@ -53,12 +73,13 @@ def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) ->
     reasons = {row["model_id"]: row["reason"] for row in after.rows("withdrawn")}
     for row in difference.gone:
         row["reason"] = reasons.get(row["model_id"], row["reason"])
-    if before is not None and old_models:
+    if before is not None and has_table(before.folder, "models"):
         difference.columns = dict(_compare_columns(before, after))
-    from filtercrawl_publish.comparison.statistics import statistics_shift, trained_kernel_stats
+    from filtercrawl_publish.comparison.statistics import StatisticsOfParts, statistics_shift
 
-    old_statistics = None if before is None else trained_kernel_stats(before.folder, layers.old_trained)
-    new_statistics = trained_kernel_stats(after.folder, layers.new_trained)
+    statistics = StatisticsOfParts(same)
+    old_statistics = None if before is None else statistics.of(before.folder, layers.old_trained)
+    new_statistics = statistics.of(after.folder, layers.new_trained)
     difference.statistics = statistics_shift(old_statistics, new_statistics)
     for description, side in ((difference.before, "before"), (difference.after, "after")):
         description |= {"layers": layers.totals[f"{side} layers"], "kernels": layers.totals[f"{side} kernels"]}
@@ -70,11 +91,17 @@ def has_content(row: Row) -> bool:
     return row.get("n_layers") is not None
 
 
-def _describe(snapshot: DatasetSnapshot | None) -> Row:
+def _describe(snapshot: DatasetSnapshot | None, models: int) -> Row:
+    """Describe a dataset that has so many checkpoints besides those of the snapshot."""
     if snapshot is None:
         return {"name": None, "dataset_id": None, "root": None, "models": 0}
     ids = {key: snapshot.manifest.get(key) for key in ("dataset_id", "root")}
-    return {"name": snapshot.name, **ids, "models": sum(map(has_content, snapshot.models.values()))}
+    return {"name": snapshot.name, **ids, "models": models + sum(map(has_content, snapshot.models.values()))}
+
+
+def _count_models(snapshot: DatasetSnapshot) -> int:
+    """Count the checkpoints whose content is known."""
+    return sum(len(batch) - batch["n_layers"].null_count for batch in snapshot.batches("models", ["n_layers"]))
 
 
 class _LayerComparison:
@@ -96,6 +123,20 @@ class _LayerComparison:
         self.totals: Counter[str] = Counter()
         self.old_trained: set[str] = set()
         self.new_trained: set[str] = set()
+
+    def add_unchanged(self, snapshot: DatasetSnapshot) -> None:
+        """Add layers that are the same in both."""
+        for batch in snapshot.batches("index", _COUNTED):
+            layers = batch.filter(batch["layer_sha256"].is_valid())
+            stored = layers.filter(layers["row_group"].is_valid())
+            chosen = _pc.equal(layers["kernel"], _KERNEL)
+            chosen = _pc.and_(chosen, _pc.fill_null(layers["run_final"], True))
+            chosen = _pc.and_(chosen, _pc.is_in(layers["weight_kind"], value_set=pa.array(sorted(TRAINED))))
+            trained = layers.filter(chosen)["layer_sha256"].to_pylist()
+            for known, side in ((self.old_trained, "before"), (self.new_trained, "after")):
+                self.totals[f"{side} layers"] += len(stored)
+                self.totals[f"{side} kernels"] += _pc.sum(stored["n_kernels"]).as_py() or 0
+                known.update(trained)
 
     def add(self, model_id: str, old: list[SnapshotLayer], new: list[SnapshotLayer]) -> None:
         for layers, trained, side in ((old, self.old_trained, "before"), (new, self.new_trained, "after")):
@@ -164,17 +205,28 @@ def _compare_models(
     }
 
 
-def _kept(old: dict[str, Row], new: dict[str, Row]) -> Iterator[Row]:
-    """Yield what both datasets hold and whose repository its source skips by now, for a reason that is new."""
+def _kept(old: dict[str, Row], new: dict[str, Row], unchanged: DatasetSnapshot | None) -> Iterator[Row]:
+    """Yield what both datasets hold and whose repository its source skips by now, for a reason that is new.
+
+    Args:
+        old: Checkpoints of the first dataset, but for those in parts that both have.
+        new: The same of the second.
+        unchanged: The parts that both have.
+    """
     skipped = {
         name: row["reason"]
         for name, row in new.items()
         if row["outcome"] == "skipped" and old.get(name, {}).get("reason") != row["reason"]
     }
-    for model_id in sorted(old.keys() & new.keys()) if skipped else ():
+    if not skipped:
+        return
+    held = {name for name in old.keys() & new.keys() if has_content(old[name]) and has_content(new[name])}
+    rows = unchanged.rows("models", ("model_id", "n_layers")) if unchanged is not None else ()
+    held |= {row["model_id"] for row in rows if has_content(row)}
+    for model_id in sorted(held):
         above = (str(path) for path in PurePosixPath(model_id).parents)
         name = next(filter(skipped.__contains__, above), None)
-        if name is not None and has_content(old[model_id]) and has_content(new[model_id]):
+        if name is not None:
             yield {"model_id": model_id, "reason": skipped[name]}
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
@@ -36,6 +38,8 @@ _LAYER_COLUMNS: Final = (
 )
 # Tables that a comparison reads.
 TABLES: Final = ("models", "index", "withdrawn", "renames", "sketches")
+# Those of them that have parts.
+_PARTED: Final = ("models", "index", "sketches")
 
 
 class SnapshotLayer(NamedTuple):
@@ -69,10 +73,12 @@ class DatasetSnapshot:
     Attributes:
         folder: The folder.
         name: What to call it in messages.
+        without: Paths of files whose rows are left out.
     """
 
     folder: Path
     name: str
+    without: frozenset[str] = frozenset()
 
     @classmethod
     def open(cls, folder: Path, name: str) -> DatasetSnapshot:
@@ -86,10 +92,14 @@ class DatasetSnapshot:
         dataset.schema_version()
         return cls(folder, name)
 
+    @property
+    def _dataset(self) -> DatasetFolder:
+        return DatasetFolder(self.folder, self.name, without=self.without)
+
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
         """Content of manifest.json; empty if there is none."""
-        return DatasetFolder(self.folder, self.name).manifest()
+        return self._dataset.manifest()
 
     @cached_property
     def models(self) -> dict[str, Row]:
@@ -102,12 +112,21 @@ class DatasetSnapshot:
         Raises:
             DatasetError: It cannot be read.
         """
-        return DatasetFolder(self.folder, self.name).rows(name, columns)
+        return self._dataset.rows(name, columns)
+
+    def batches(self, name: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield columns of a table in batches; the errors of `rows`."""
+        return self._dataset.batches(name, columns)
 
     def columns(self, name: str) -> list[str]:
         """Return the columns of a table, taken from its first file; none if it is absent."""
         paths = files_of(self.folder, name)
         return list(pq.read_schema(paths[0]).names) if paths else []
+
+    def parts(self) -> Iterator[Path]:
+        """Yield the files of the tables that are large enough to have parts."""
+        for table in _PARTED:
+            yield from self._dataset.table_paths(table)
 
     def layers(self) -> Iterator[tuple[str, list[SnapshotLayer]]]:
         """Yield each checkpoint in `index` with its layers whose weights were read.
@@ -159,6 +178,21 @@ def align_layers(
             differ[model_id] = layers
     for model_id, layers in after.layers():
         yield model_id, layers if model_id in same else differ.pop(model_id, []), layers
+
+
+def set_unchanged_apart(
+    before: DatasetSnapshot, after: DatasetSnapshot
+) -> tuple[DatasetSnapshot, DatasetSnapshot, DatasetSnapshot]:
+    """Return two datasets without the parts of tables whose bytes they have alike, and a third of these alone."""
+    paths = [{path.relative_to(side.folder).as_posix() for path in side.parts()} for side in (before, after)]
+    same = frozenset(
+        path for path in paths[0] & paths[1] if filecmp.cmp(before.folder / path, after.folder / path, shallow=False)
+    )
+    return (
+        replace(before, without=same),
+        replace(after, without=same),
+        replace(after, without=frozenset(paths[1] - same)),
+    )
 
 
 def _digest(layers: list[SnapshotLayer]) -> bytes:

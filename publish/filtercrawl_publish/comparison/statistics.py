@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -93,46 +94,102 @@ class StatisticsShift:
         }
 
 
-def trained_kernel_stats(folder: Path, layers: set[str]) -> TrainedKernelStats | None:
-    """Merge the sketches of some layers; memory: one batch of sketches.
+@dataclass(frozen=True)
+class _BatchSums:
+    """Sums of the chosen sketches of one batch."""
 
-    Args:
-        folder: The dataset folder.
-        layers: SHA-256 of the layers; each is merged once.
+    moments: Moments
+    counts: Array
+    versions: frozenset[int]
 
-    Returns:
-        The merged sketches; None if there are none.
-
-    Raises:
-        DatasetError: The sketches cannot be read.
-    """
-    missing = set(layers)
-    merged: Moments | None = None
-    counts, versions = np.zeros((9, BINS)), set()
-    for table in _batches(folder):
-        rows = []
-        for row, digest in enumerate(table["layer_sha256"].to_pylist()):
-            if digest in missing:  # a layer that several sources have has a sketch in several files
-                missing.remove(digest)
-                rows.append(row)
-        if not rows:
-            continue
-        chosen = table.take(pa.array(rows, pa.int64()))
-        versions |= set(chosen["version"].to_pylist())
-        batch = sketch_moments(chosen, "scaled").total()
-        merged = batch if merged is None else _merge(merged, batch)
-        histogram = Sketches.from_table(chosen).histogram
+    @classmethod
+    def of(cls, sketches: pa.Table) -> _BatchSums:
+        histogram = Sketches.from_table(sketches).histogram
         assert histogram is not None  # sketches of nine taps have one
-        counts += histogram.sum(0)
-    if merged is None:
-        return None
-    return TrainedKernelStats(
-        moments=merged,
-        counts=counts,
-        layers=len(layers) - len(missing),
-        versions=frozenset(versions),
-        n_missing=len(missing),
-    )
+        versions = frozenset(sketches["version"].to_pylist())
+        return cls(sketch_moments(sketches, "scaled").total(), histogram.sum(0), versions)
+
+
+class StatisticsOfParts:
+    """Merges the sketches of some layers; of a part that two datasets have alike only once.
+
+    Memory: one batch of sketches, and the sums of each batch of such parts.
+    """
+
+    def __init__(self, unchanged: Collection[str]) -> None:
+        """Begin.
+
+        Args:
+            unchanged: Paths of files of `sketches` that are the same in all folders.
+        """
+        self._unchanged = unchanged
+        self._known: dict[tuple[str, bytes], list[_BatchSums]] = {}
+
+    def of(self, folder: Path, layers: set[str]) -> TrainedKernelStats | None:
+        """Merge the sketches of a dataset.
+
+        Args:
+            folder: The dataset folder.
+            layers: SHA-256 of the layers; each is merged once.
+
+        Returns:
+            The merged sketches; None if there are none.
+
+        Raises:
+            DatasetError: The sketches cannot be read.
+        """
+        missing = set(layers)
+        merged: Moments | None = None
+        counts, versions = np.zeros((9, BINS)), set[int]()
+        dataset = DatasetFolder(folder)
+        for path in dataset.table_paths("sketches"):
+            for sums in self._sums(dataset, path, _first_rows(dataset, path, missing)):
+                merged = sums.moments if merged is None else _merge(merged, sums.moments)
+                counts += sums.counts
+                versions |= sums.versions
+        if merged is None:
+            return None
+        return TrainedKernelStats(
+            moments=merged,
+            counts=counts,
+            layers=len(layers) - len(missing),
+            versions=frozenset(versions),
+            n_missing=len(missing),
+        )
+
+    def _sums(self, dataset: DatasetFolder, path: Path, chosen: Array) -> Iterable[_BatchSums]:
+        """Return the sums of the chosen rows of a part, batch by batch."""
+        name = path.relative_to(dataset.path).as_posix()
+        if name not in self._unchanged:
+            return _batch_sums(dataset, path, chosen)
+        key = name, hashlib.sha256(chosen.tobytes()).digest()
+        if key not in self._known:
+            self._known[key] = list(_batch_sums(dataset, path, chosen))
+        return self._known[key]
+
+
+def _first_rows(dataset: DatasetFolder, path: Path, missing: set[str]) -> Array:
+    """Return the numbers of the rows with the first sketch of each missing layer, int64, which is missing no more."""
+    rows, first = [], 0
+    for batch in dataset.batches_of(path, "sketches", ["layer_sha256", "kernel"]):
+        digests = batch["layer_sha256"].to_pylist()
+        for row in _pc.indices_nonzero(_pc.equal(batch["kernel"], KERNEL)).to_pylist():
+            if digests[row] in missing:  # a layer that several sources have has a sketch in several files
+                missing.remove(digests[row])
+                rows.append(first + row)
+        first += len(batch)
+    return np.array(rows, np.int64)
+
+
+def _batch_sums(dataset: DatasetFolder, path: Path, chosen: Array) -> Iterator[_BatchSums]:
+    if not len(chosen):
+        return
+    first = 0
+    for batch in dataset.batches_of(path, "sketches", size=_BATCH_ROWS):
+        rows = chosen[np.searchsorted(chosen, first) : np.searchsorted(chosen, first + len(batch))] - first
+        first += len(batch)
+        if len(rows):
+            yield _BatchSums.of(pa.Table.from_batches([batch.take(pa.array(rows))]))
 
 
 def statistics_shift(before: TrainedKernelStats | None, after: TrainedKernelStats | None) -> StatisticsShift | None:
@@ -152,14 +209,6 @@ def statistics_shift(before: TrainedKernelStats | None, after: TrainedKernelStat
         layers=(before.layers if before else 0, after.layers if after else 0),
         n_missing=(before.n_missing if before else 0, after.n_missing if after else 0),
     )
-
-
-def _batches(folder: Path) -> Iterator[pa.Table]:
-    for batch in DatasetFolder(folder).batches("sketches", size=_BATCH_ROWS):
-        table = pa.Table.from_batches([batch])
-        table = table.filter(_pc.equal(table["kernel"], KERNEL))
-        if table.num_rows:
-            yield table
 
 
 def _merge(a: Moments, b: Moments) -> Moments:

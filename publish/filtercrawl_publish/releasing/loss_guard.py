@@ -15,7 +15,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.pipeline.records import Plan
 from filtercrawl_publish.repository.base import Repository
-from filtercrawl_publish.repository.tables import fetch_tables
+from filtercrawl_publish.repository.tables import fetch_tables, unchanged_files
 
 __all__ = ["GuardedLayer", "LossReport", "check_losses", "check_planned_losses", "compare_layers", "find_losses"]
 
@@ -69,7 +69,10 @@ class GuardedLayer:
 
 
 def check_losses(repository: Repository, commit: str, dataset: Path, max_lost: float) -> None:
-    """Compare a dataset with the version that it continues; downloads two tables of that version.
+    """Compare a dataset with the version that it continues.
+
+    Parts of `index` that both have lack nothing, so only the others of that version are downloaded and read. What these
+    lack may have moved to any part, so only then all are compared.
 
     Args:
         repository: Where the version is.
@@ -80,8 +83,12 @@ def check_losses(repository: Repository, commit: str, dataset: Path, max_lost: f
     Raises:
         PolicyError: More is lost. Withdrawn models do not count.
     """
+    same = unchanged_files(repository, commit, "index", dataset)
     with temporary_folder() as before:
-        fetch_tables(repository, commit, ("models", "index"), before)
+        fetch_tables(repository, commit, ["index"], before, without=same)
+        if not any(loss.count for loss in compare_layers(_layers(before), _layers(dataset, same), ())):
+            return
+        fetch_tables(repository, commit, ["index"], before)
         losses = list(find_losses(before, dataset))
     for loss in losses:
         if loss.share > max_lost:
@@ -175,9 +182,9 @@ def _outcomes(dataset: Path) -> dict[str, str]:
     return dict(zip(table["model_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
 
 
-def _layers(dataset: Path) -> list[GuardedLayer]:
+def _layers(dataset: Path, without: frozenset[str] = frozenset()) -> list[GuardedLayer]:
     names = ["layer_id", "model_id", "layer_sha256", "n_parts", "row_group"]
-    table = DatasetFolder(dataset).table("index", names)
+    table = DatasetFolder(dataset, without=without).table("index", names)
     columns = (table.filter(pc.is_valid(table["layer_sha256"]))[name].to_pylist() for name in names)
     return [
         GuardedLayer(layer_id=layer_id, model_id=model_id, sha256=sha256, rows=rows, stored=group is not None)

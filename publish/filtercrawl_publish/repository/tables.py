@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +25,23 @@ def published_table(repository: Repository, commit: str, table: str, columns: Se
         return DatasetFolder(folder, f"{repository.id}@{commit[:10]}").table(table, columns)
 
 
-def fetch_tables(repository: Repository, commit: str, tables: Iterable[str], folder: Path) -> None:
-    """Download the files of tables of a version into a folder."""
+def fetch_tables(
+    repository: Repository, commit: str, tables: Iterable[str], folder: Path, without: Collection[str] = ()
+) -> None:
+    """Download the files of tables of a version into a folder, but for those whose paths are in `without`."""
     files = repository.files(commit)
-    repository.fetch([path for table in tables for path in paths_of(files, table)], commit, folder)
+    paths = [path for table in tables for path in paths_of(files, table)]
+    repository.fetch([path for path in paths if path not in without], commit, folder)
+
+
+def unchanged_files(repository: Repository, commit: str, table: str, folder: Path) -> frozenset[str]:
+    """Return the paths of the files of a table that a version and a dataset folder both have, by their digests.
+
+    Raises:
+        DatasetError: The folder's list of files cannot be read.
+        NetworkError: The Hub could not be reached.
+    """
+    files = repository.files(commit)
+    listed = {file.path: file.sha256 for file in DatasetFolder(folder).files()}
+    both = (path for path in paths_of(files, table) if path in listed and (folder / path).is_file())
+    return frozenset(path for path in both if files[path].is_file(folder / path, listed[path]))

@@ -65,11 +65,13 @@ class DatasetFolder:
         path: The folder.
         name: What to call it in errors; its path where empty.
         repair: What to do about a file that cannot be read, for errors.
+        without: Paths of files that are left out of their tables.
     """
 
     path: Path
     name: str = ""
     repair: str = "run `filtercrawl sync` to write it again"
+    without: frozenset[str] = frozenset()
 
     def exists(self) -> bool:
         """Tell whether the folder holds a dataset, or part of one."""
@@ -165,7 +167,8 @@ class DatasetFolder:
 
     def table_paths(self, table: str) -> list[Path]:
         """Return the Parquet files of a table, in the order of its rows."""
-        return files_of(self.path, table)
+        paths = files_of(self.path, table)
+        return [path for path in paths if path.relative_to(self.path).as_posix() not in self.without]
 
     def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Return a table in the types of its schema; empty where it is absent.
@@ -189,11 +192,17 @@ class DatasetFolder:
         self, table: str, columns: Sequence[str] | None = None, size: int = _BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
         """Yield a table in batches of at most `size` rows; the arguments and errors of `table`."""
-        schema = _schema(table, columns)
         for path in self.table_paths(table):
-            with self._open(path) as file:
-                for batch in file.iter_batches(batch_size=size, columns=_present(file, schema), use_threads=False):
-                    yield with_schema(batch, schema)
+            yield from self.batches_of(path, table, columns, size)
+
+    def batches_of(
+        self, path: Path, table: str, columns: Sequence[str] | None = None, size: int = _BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield one file of a table in batches of at most `size` rows; the arguments and errors of `table`."""
+        schema = _schema(table, columns)
+        with self._open(path) as file:
+            for batch in file.iter_batches(batch_size=size, columns=_present(file, schema), use_threads=False):
+                yield with_schema(batch, schema)
 
     def rows(
         self, table: str, columns: Sequence[str] | None = None, size: int = _BATCH_ROWS
