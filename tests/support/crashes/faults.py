@@ -77,7 +77,9 @@ class Faults:
     def out_of_memory(self, name: str) -> list[str]:
         story = self._start(name)
         return self._disturb(
-            story, replace(self._job(story), memory=self._random.randrange(300 * _MEGABYTE)), (0, 1, 3)
+            story,
+            replace(self._job(story), memory=self._random.randrange(300 * _MEGABYTE)),
+            (0, 1, 3, -signal.SIGABRT),  # the last where a library of C++ ends the process
         )
 
     def interrupt(self, name: str) -> list[str]:
@@ -113,7 +115,8 @@ class Faults:
         if ended.status == 1 and "--rebuild" not in ended.output:
             faults.append(f"names no way back: {ended.output}")
         if ended.status:
-            rebuilt = self._commands.run(replace(self._job(story), arguments=(*SYNC, "--rebuild")))
+            again = story.arguments if "local:zoo" in story.arguments else SYNC
+            rebuilt = self._commands.run(replace(self._job(story), arguments=(*again, "--rebuild")))
             faults += [f"--rebuild: {fault}" for fault in self._not_finished(rebuilt)]
             faults += self._not_finished(self._commands.run(self._job(story)))
         return faults + verify(story)
