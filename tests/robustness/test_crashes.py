@@ -18,6 +18,7 @@ from support.crashes.checks import faults_of_ledger
 from support.crashes.commands import Commands, commands
 from support.crashes.faults import Faults
 from support.crashes.kills import Killer
+from support.crashes.ledger import faults_of_catalog
 from support.crashes.small_disk import can_mount
 from support.crashes.stories import NAMES, Stories
 from support.zoo_files import put, state
@@ -59,13 +60,13 @@ def test_a_tensor_that_is_not_accounted_for_is_found(
 ) -> None:
     story = stories["analyze"]  # starts from a dataset
     story.restore()
-    assert faults_of_ledger(story.work) == []
+    assert faults_of_catalog(story.work / "dataset") == faults_of_ledger(story.work) == []
     catalog = story.work / "dataset/.filtercrawl/catalog.sqlite"
     with closing(sqlite3.connect(catalog)) as database, database:
         for name in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f'DROP TRIGGER "{name[0]}"')
         database.execute(change)
-    assert any(found in fault for fault in faults_of_ledger(story.work))
+    assert any(found in fault for fault in faults_of_catalog(story.work / "dataset"))
 
 
 def test_a_tensor_of_a_file_that_the_ledger_lacks_is_found(stories: Stories, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from filtercrawl_publish.repository.digests import file_info
 from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
 from filtercrawl_publish.repository.linked_files import copy_file, link_file
 from filtercrawl_publish.repository.listing_cache import ListingCache
+from filtercrawl_publish.repository.unfinished_commit import begin_commit, end_commit, remove_unfinished
 
 _TAGS: Final = "tags.json"
 # Content uploaded before its commit, one file per sha256.
@@ -148,7 +149,7 @@ class FolderRepository:
     def commit(self, operations: CommitOperations, parent: str | None, title: str, body: str) -> str:
         """Build the version in a staging folder, rename it into place, then replace the link.
 
-        A kill leaves the old version visible; the next commit removes what was left in the staging folder.
+        A kill leaves the old version visible; the next commit removes what was left of the one that nobody saw.
         """
         with self._write_lock():
             head = self.head()
@@ -163,17 +164,17 @@ class FolderRepository:
                 key=lambda file: file.path,
             )
             commit = _commit_id(files)
+            remove_unfinished(self._versions, {commit, head, *self.tags().values()})
             if not self._version_folder(commit).is_dir():
+                begin_commit(self._versions, commit)
                 staging = self._build({path: source for path, (source, _) in sources.items()})
-                content = {
-                    "title": title,
-                    "body": body,
-                    "files": [[file.path, file.size, file.sha256] for file in files],
-                }
-                write_text(self._commit_file(commit), self._versions, json.dumps(content))
+                listed = [[file.path, file.size, file.sha256] for file in files]
+                content = json.dumps({"title": title, "body": body, "files": listed})
+                write_text(self._commit_file(commit), self._versions, content)
                 staging.rename(self._versions / commit)
                 sync_to_disk(self._versions)
             self._set_head(commit)
+            end_commit(self._versions)
             shutil.rmtree(self._versions / _UPLOADS, ignore_errors=True)
             return commit
 

@@ -94,13 +94,12 @@ def faults_at_end(story: Story) -> list[str]:
     faults += [f"{name}: left over" for name in sorted(files.keys() - story.files.keys())]
     changed = [name for name, digest in files.items() if digest != story.files.get(name, digest)]
     faults += [f"{name}: differs from a quiet run's" for name in changed]
-    return faults + faults_of_ledger(story.work)
+    return faults + faults_of_catalog(story.work / "dataset") + faults_of_ledger(story.work)
 
 
 def faults_of_ledger(work: Path) -> list[str]:
-    """Say where the ledger of a folder does not balance after a command that was not disturbed."""
-    dataset = work / "dataset"
-    return faults_of_catalog(dataset) + faults_of_tables(dataset) + faults_of_zoo(dataset, work / "zoo")
+    """Say where the published ledger does not balance after a command that was not disturbed."""
+    return faults_of_tables(work / "dataset") + faults_of_zoo(work / "dataset", work / "zoo")
 
 
 def left_in_temporary_folder(story: Story) -> list[str]:

@@ -103,8 +103,7 @@ class Faults:
             if faults:
                 return faults
         self._commands.run(self._job(story))
-        same = _layers_and_index(found(story.work)) == _layers_and_index(story.files)
-        return [*verify(story), *([] if same else ["layers or index are not those of a quiet run"])]
+        return verify(story) + _other_layers(story)
 
     def damaged_catalog(self, name: str) -> list[str]:
         story = self._start_with_dataset(name)
@@ -138,7 +137,8 @@ class Faults:
                 path.write_bytes(path.read_bytes()[:size])
         faults = faults_of_output(self._commands.run(self._job(story)))
         faults += self._not_finished(self._commands.run(replace(self._job(story), arguments=SYNC)))
-        return faults + self._finish(story)
+        faults += self._not_finished(self._commands.run(self._job(story)))
+        return faults + verify(story) + _other_layers(story)  # `models` says how often a file was read
 
     KINDS: ClassVar[dict[str, Callable[[Faults, str], list[str]]]] = {
         "full disk": full_disk,
@@ -189,6 +189,11 @@ def _layers_and_index(files: Mapping[str, str]) -> dict[str, str]:
     """Return the digests of layers and index, without the date in the names of the parts of a version."""
     folders = ("dataset/data/layers/", "dataset/data/index/")
     return {re.sub(r"--v[\d.]+", "--v", path): files[path] for path in files if path.startswith(folders)}
+
+
+def _other_layers(story: Story) -> list[str]:
+    same = _layers_and_index(found(story.work)) == _layers_and_index(story.files)
+    return [] if same else ["layers or index are not those of a quiet run"]
 
 
 def verify(story: Story) -> list[str]:

@@ -10,7 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, align_layers, files_to_compare
+from filtercrawl_publish.comparison.compare import compare_snapshots
+from filtercrawl_publish.comparison.snapshot import (
+    DatasetSnapshot,
+    align_layers,
+    files_to_compare,
+    set_unchanged_apart,
+)
 
 
 def snapshot(folder: Path, rows: list[tuple[str, str, str | None]]) -> DatasetSnapshot:
@@ -75,6 +81,24 @@ def test_absent_tables_and_columns(tmp_path: Path) -> None:
     assert list(dataset.rows("index", ("model_id", "sparsity"))) == [{"model_id": "a", "sparsity": None}]
     with pytest.raises(DatasetError, match="no dataset here"):
         DatasetSnapshot.open(tmp_path / "none", "none")
+
+
+def models_of(folder: Path, part: str, rows: list[dict[str, Any]]) -> None:
+    (folder / "data/models").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / f"data/models/{part}.parquet")
+
+
+def test_what_is_kept_although_it_is_skipped_may_be_in_a_part_that_has_not_changed(tmp_path: Path) -> None:
+    kept = {"model_id": "hub/org/net/a.pth", "outcome": "emitted", "reason": None, "n_layers": 2}
+    skipped = {"model_id": "hub/org/net", "outcome": "skipped", "reason": "needs a licence", "n_layers": None}
+    for side, newer in (("before", []), ("after", [skipped])):
+        models_of(tmp_path / side, "part", [kept])
+        models_of(tmp_path / side, "part--v2", [skipped | {"model_id": "hub/other", "reason": "old"}, *newer])
+    sides = [DatasetSnapshot(tmp_path / name, name) for name in ("before", "after")]
+    assert len(list(set_unchanged_apart(*sides)[2].parts())) == 1
+    difference = compare_snapshots(*sides)
+    assert difference.kept == [{"model_id": "hub/org/net/a.pth", "reason": "needs a licence"}]
+    assert difference.before["models"] == difference.after["models"] == 1
 
 
 def test_files_to_compare() -> None:

@@ -37,6 +37,32 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return found
 
 
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_a_commit_that_nobody_saw_is_removed_by_the_next_one(
+    tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, versions = tmp_path / "kernels", tmp_path / ".kernels.versions"
+    first = opened(place).commit(CommitOperations(add=files), None, "one", "")
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    files["data/a.parquet"].write_text("of a run that is killed")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "symlink_to", killed)  # as the new version gets visible
+        with pytest.raises(Killed):
+            opened(place).commit(CommitOperations(add=files), first, "two", "")
+    assert len(list(versions.glob("*.json"))) == 2
+    files["data/a.parquet"].write_text("of the next")
+    second = opened(place).commit(CommitOperations(add=files), first, "two", "")
+    assert {path.name for path in versions.iterdir()} - {"lock", ".filtercrawl"} == {
+        name for commit in (first, second) for name in (commit, f"{commit}.json")
+    }
+
+
 def test_versions_follow_each_other_and_all_stay(tmp_path: Path, files: dict[str, Path]) -> None:
     place = tmp_path / "out/kernels"
     place.parent.mkdir()
