@@ -16,6 +16,7 @@ from filtercrawl.config.fields import Count, Duration, File, Folder, Fraction, P
 from filtercrawl.config.license_policy import LicensePolicy
 from filtercrawl.config.tables import parse_auth, parse_mirrors, parse_sources
 from filtercrawl.config.urls import origin
+from filtercrawl.config.worker_limits import WorkerMemory, WorkerTime
 
 Retry = Literal["all", "due", "none"]
 FailOn = Literal["new", "any", "none"]
@@ -117,17 +118,17 @@ class Settings:
         Duration, Setting("Try a checkpoint once more whose reader makes no progress for this long.")
     ] = 900.0
     cpu_limit: Annotated[
-        Duration, Setting("Try a checkpoint once more whose reader takes this much CPU time, with twice as much.")
+        WorkerTime, Setting("Try a checkpoint once more whose reader takes this much CPU time, with twice as much.")
     ] = 3600.0
     structure_limit: Annotated[
-        Duration,
+        WorkerTime,
         Setting(
             "Fail checkpoints for which reading the structure (headers, names, graphs) takes this much CPU time, and "
             "0.25s more for each megabyte."
         ),
     ] = 10.0
     memory_limit: Annotated[
-        Size | None,
+        WorkerMemory | None,
         Setting(
             "Try a checkpoint once more whose reader takes this much memory, alone and with twice as much.",
             default_text="3/4 of the machine's, divided by --jobs",
@@ -229,6 +230,14 @@ class Settings:
                 "copy the dataset into a folder and name that"
             )
         return self.dataset
+
+    @property
+    def limits_not_kept(self) -> tuple[str, ...]:
+        """Options of limits that are set, and that threads do not keep."""
+        if self.engine != "threads":
+            return ()
+        limits = ("stall_timeout", "cpu_limit", "structure_limit", "memory_limit")
+        return tuple(f"--{name.replace('_', '-')}" for name in limits if getattr(self, name) != getattr(Settings, name))
 
     @property
     def network(self) -> NetworkSettings:

@@ -49,6 +49,8 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     settings, progress = context.settings, context.progress
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
     check_engine(settings)
+    if unkept := ", ".join(settings.limits_not_kept):
+        progress.message(f"warning: threads keep no limit ({unkept}); the engine local does")
     check_source_tables(settings.sources, context.plugins)
     if settings.engine != "ray" and settings.device not in ("auto", "cpu"):
         from filtercrawl.config.device import select_device  # imports torch

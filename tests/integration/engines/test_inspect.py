@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="worker processes are forks"),
 ]
 
-STRUCTURE = "reading its structure takes more than 0.5s of CPU time, and 0.25s for each megabyte"
+STRUCTURE = "reading its structure takes more than 1s of CPU time, and 0.25s for each megabyte"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_reader_that_is_lost_is_one_line(
     log = write_poisoned(zoo / "net.bin", harm, times=99)
     for name, value in {
         "ENGINE": "local",
-        "STRUCTURE_LIMIT": "0.5",
+        "STRUCTURE_LIMIT": "1",
         "MEMORY_LIMIT": "512M",
         "STALL_TIMEOUT": "2" if harm == "hang" else "60",
     }.items():
