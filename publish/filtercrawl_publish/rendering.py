@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.formatting import format_count, format_size
+from filtercrawl.api.formatting import format_count, format_plural, format_size
 
 if TYPE_CHECKING:
     import jinja2
@@ -33,5 +33,10 @@ def text_environment(package: str, escape_text: Callable[[str], str]) -> jinja2.
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"text": lambda value: escape_text(str(value)), "count": format_count, "size": format_size}
+    environment.filters |= {
+        "text": lambda value: escape_text(str(value)),
+        "count": format_count,
+        "plural": format_plural,
+        "size": format_size,
+    }
     return environment

@@ -113,7 +113,7 @@ def test_effective_weights_that_change_without_the_stored_ones(
     assert found.effective == [{"model_id": "local/net.safetensors", "layers": 1}]
     assert found.kernels == {}
     assert "with other effective weights" in str(found)
-    assert "1 layers, whose stored weights are the same" in str(found)
+    assert "1 layer, whose stored weights are the same" in str(found)
     assert differ(dataset, dataset).effective == []
 
 
@@ -267,7 +267,7 @@ def test_the_command(zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow, p
     assert told["kernels"]["3x3"]["kernels_added"] == 12
     lines = command(plugins, str(before), str(dataset)).stdout.splitlines()
     assert "- 1 new" in lines
-    assert any(line.startswith("- 3x3: 12 kernels in 1 layers added") for line in lines)
+    assert any(line.startswith("- 3x3: 12 kernels in 1 layer added") for line in lines)
 
 
 def test_what_cannot_be_compared(zoo: Path, dataset: Path, run_sync: Sync, tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ def test_no_change() -> None:
     ("row", "detail"),
     [
         (
+            {"n_kernels": 1, "n_layers": 1, "license": "MIT", "duplicate_of": None},
+            "1 kernel in 1 layer, license MIT",
+        ),
+        (
             {"n_kernels": 1200, "n_layers": 3, "license": "MIT", "duplicate_of": None},
             "1,200 kernels in 3 layers, license MIT",
         ),
@@ -53,7 +57,7 @@ def test_new_checkpoints(row: dict[str, Any], detail: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "row", "title", "detail"),
     [
-        ("changed", {"layers_added": 2, "layers_removed": 1}, "changed", ": 2 layers added, 1 layers removed"),
+        ("changed", {"layers_added": 2, "layers_removed": 1}, "changed", ": 2 layers added, 1 layer removed"),
         ("changed", {"layers_added": 0, "layers_removed": 0}, "changed", ": another file with the same layers"),
         ("gone", {"reason": "not offered"}, "gone", ": not offered"),
         ("gone", {"reason": None}, "gone", ""),
@@ -81,8 +85,8 @@ def test_metadata_kernels_and_columns() -> None:
     columns = {"index": {"added": ["a", "b"], "removed": []}, "models": {"added": [], "removed": ["c"]}}
     assert lines(metadata=metadata, kernels=kernels, columns=columns) == [
         "- metadata changed: family of 2, task of 1,000",
-        "- 3x3: 10 kernels in 1 layers added, 20 kernels in 2 layers removed",
-        "- 5x5: 4,000 kernels in 1 layers removed",
+        "- 3x3: 10 kernels in 1 layer added, 20 kernels in 2 layers removed",
+        "- 5x5: 4,000 kernels in 1 layer removed",
         "- columns added in `index`: a, b",
         "- columns removed in `models`: c",
     ]
