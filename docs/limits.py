@@ -24,7 +24,9 @@ that names the limit; the run goes on.
 
 Nothing that a pickle names is imported or called. A file that names a function which loading it with `torch.load` or
 `pickle.load` would run, such as `os.system`, is reported: `names os.system; not run`, in the log of `sync`, in
-`inspect`, in `status`, and as `names_code` in the column `extra` of `models`. With `--refuse-code` (or the setting
+`inspect`, in `status`, and as `names_code` in the column `extra` of `models`. The name is the one that the pickle has:
+Python writes `os.system` as `posix.system`, on Windows as `nt.system`. A pickle that names code in its first 32 KiB and
+holds no tensors fails with what it names. With `--refuse-code` (or the setting
 `refuse_code`) such files fail instead, those of earlier runs too; what was taken from them before stays, as with any
 failure, until `withdraw` removes it. A run without it reads them again. Classes of objects are not reported, nor are
 functions of torch, NumPy and the like that rebuild values.

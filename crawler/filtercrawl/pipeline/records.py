@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what a run needs that reads something; a plan is made witho
 # The error of a checkpoint for which there was not enough memory; it is free again for the next one.
 OUT_OF_MEMORY: Final = "ran out of memory while reading; give this machine more memory, or set --jobs 1"
 
-# How the reason ends for which a file that names code is not read.
+# What the reason says for which a file that names code is not read.
 REFUSED: Final = "; refused by refuse_code"
 
 CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "shared", "must_recrawl"]

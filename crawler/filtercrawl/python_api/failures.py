@@ -61,6 +61,11 @@ _CAUSES: Final = tuple(
             "do not load the file with anything else; if a plugin reads it, report that",
         ),
         (
+            "names code",
+            r"^names .*(?:not run|would run)",
+            "do not load it elsewhere; if you trust it and it is refused, set refuse_code to false",
+        ),
+        (
             "another file than recorded",
             r"is recorded|sha256",
             "do not use it; tell whoever publishes the file",

@@ -108,7 +108,11 @@ class DatasetStatus:
         lines += [f"  {source}: {_counts(outcomes)}" for source, outcomes in self.sources.items()]
         lines += [f"failed: {escape_control(name)}: {escape_control(why)}" for name, why in self.failed.items()]
         lines += [f"passed over: {line}" for line in _by_reason(self.skipped)]
-        lines += [f"{escape_control(name)}: names {', '.join(code)}; not run" for name, code in self.names_code.items()]
+        lines += [
+            f"{escape_control(name)}: names {', '.join(code)}; not run"
+            for name, code in self.names_code.items()
+            if not (self.failed.get(name) or "").startswith(f"names {code[0]}")  # or its failure says so
+        ]
         if self.ignored:
             lines.append(f"ignored: {escape_control(format_counts(self.ignored))}")
         lines += [f"getting worse: {found}" for found in self.runs.worsening or ()]

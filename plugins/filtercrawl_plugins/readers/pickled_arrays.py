@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from filtercrawl.api.errors import FormatError
+from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.reader import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.budget import Budget
@@ -36,6 +37,8 @@ _NPY_OBJECT: Final = re.compile(rb"\x93NUMPY[\1\2\3]\0(?:..|....)\{'descr': '\|O
 _BINARY: Final = re.compile(rb"\x80[\2-\5](?:\x95.{8})?[}\](c\x8c]", re.DOTALL)
 # Protocols 0 and 1: a dictionary, a list, or an object.
 _TEXT: Final = re.compile(rb"\(dp?\d*\n|\(lp?\d*\n|}q|\]q|c(?:collections|copy_reg|numpy\.core\.multiarray)\n")
+# A pickle of anything: protocols 2 to 5, or those before where the name of a class or a function comes first.
+_ANY: Final = re.compile(rb"\x80[\2-\5]|c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
 # The metadata of a distributed checkpoint, which the readers of torch read.
 _DISTRIBUTED: Final = b"torch.distributed.checkpoint"
 _LIBRARIES: Final = (b"numpy", b"torch")
@@ -47,13 +50,18 @@ class PickledArraysReader:
     name = "pickle"
 
     def can_read(self, file: RandomAccessFile) -> bool:
-        """Return whether a file starts like a pickle of containers and soon names an array of NumPy or torch."""
+        """Return whether a file starts like a pickle of containers and soon names an array of NumPy or torch.
+
+        A pickle whose beginning names code that loading it would run is accepted, too: nobody else would say so.
+        """
         head = file.read(0, min(HEAD_BYTES, file.size))
         start = pickle_start(head)
-        is_pickle = _BINARY.match(head, start) or _TEXT.match(head, start)
-        if is_pickle is None or _DISTRIBUTED in head[:256]:
+        if _DISTRIBUTED in head[:256]:
             return False
-        return any(library in head[start:] for library in _LIBRARIES)
+        is_container = _BINARY.match(head, start) or _TEXT.match(head, start)
+        if is_container and any(library in head[start:] for library in _LIBRARIES):
+            return True
+        return bool(is_container or _ANY.match(head, start)) and names_code(head, start)
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - protocol
         """Return ()."""
@@ -64,14 +72,14 @@ class PickledArraysReader:
         yield from self.read_content(files).tensors
 
     def read_content(self, files: Files) -> CheckpointContent:
-        """Return the arrays, and the training state beside them; raises CheckpointError."""
+        """Return the arrays, the training state beside them, and the code that is named; raises CheckpointError."""
         file = files.main
         start = pickle_start(file.read(0, min(HEAD_BYTES, file.size)))
         budget = Budget(file)
         value = unpickle(Cursor(file, start), budget).value
         top = unwrap_pairs(value, MAX_DEPTH, budget)
         found = locate_tensors(file, LoadedObject(top, _no_storage), budget)
-        if not found:
+        if not found and not budget.code:
             raise FormatError(f"{file.name}: a pickle that holds no arrays")
         arranged = arrange_arrays(found, Framework.TORCH if is_paddle(top) else None)
         return CheckpointContent(tensors=tuple(arranged), training=training_state(top), code=tuple(budget.code))
@@ -81,6 +89,15 @@ def pickle_start(head: bytes) -> int:
     """Return the offset of the pickle: after the header of a `.npy` file, else 0."""
     header = _NPY_OBJECT.match(head)
     return header.end() if header else 0
+
+
+def names_code(head: bytes, start: int) -> bool:
+    """Return whether the pickle that starts at an offset of `head` names code in it which loading would run."""
+    file = MemoryFile(head)
+    budget = Budget(file)
+    with suppress(CheckpointError):  # it may go on behind these bytes
+        unpickle(Cursor(file, start), budget)
+    return bool(budget.code)
 
 
 def is_paddle(value: object) -> bool:

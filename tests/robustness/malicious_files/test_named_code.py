@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import pickle
 import runpy
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from conftest import Sync
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.reader import read_content
+from filtercrawl.python_api.inspect import inspect
 from filtercrawl.python_api.status import status
 from filtercrawl_plugins.formats.pickle.named_code import is_function, reaches_out
 from support.malicious_pickles import PAYLOADS, short, tensor, zipped
@@ -90,6 +92,43 @@ def test_such_files_can_be_refused(run_sync: Sync, dataset: Path, zoo: Path) -> 
     assert row["reason"].startswith("names os.system, which loading it would run; refused")
 
 
+class RunsSystem:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_of_nothing_but_code_fails_with_what_it_names(
+    protocol: int, run_sync: Sync, dataset: Path, zoo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (zoo / "bad.pkl").write_bytes(pickle.dumps([RunsSystem()] if protocol == 2 else RunsSystem(), protocol))
+    called = f"{os.system.__module__}.system"
+    assert inspect(zoo / "bad.pkl").code == (called,)
+    reason = f"names {called}, not run, and holds no tensors; do not load it elsewhere"
+    assert run_sync().failures == {"local/bad.pkl": reason}
+    found = status(dataset)
+    assert found.names_code == {"local/bad.pkl": (called,)}
+    assert str(found).count("bad.pkl") == 1
+    assert [group.cause for group in found.failures] == ["names code"]
+    refusal = run_sync(refuse_code=True, retry="all").failures["local/bad.pkl"]
+    assert refusal.startswith(f"names {called}, which loading it would run; refused")
+
+
+def test_a_pickle_without_arrays_that_names_no_code_is_claimed_by_no_reader(run_sync: Sync, zoo: Path) -> None:
+    (zoo / "words.pkl").write_bytes(pickle.dumps({"a": [1, "os.system"]}))
+    assert "a pickle without arrays" in run_sync().failures["local/words.pkl"]
+
+
+def test_a_refused_file_is_told_once_with_the_setting_that_allows_it(run_sync: Sync, dataset: Path, zoo: Path) -> None:
+    (zoo / "bad.pt").write_bytes(zipped(b"}(" + short("w.weight") + tensor() + short("x") + SYSTEM + b"u"))
+    run_sync()
+    run_sync(refuse_code=True)
+    told = status(dataset)
+    assert told.names_code == {"local/bad.pt": ("os.system",)}
+    (line,) = [line for line in str(told).splitlines() if "bad.pt" in line]
+    assert line.endswith("which loading it would run; refused by refuse_code; set it to false to allow the file")
+
+
 def test_files_of_earlier_runs_are_refused_too_and_read_again_where_that_ends(
     run_sync: Sync, dataset: Path, zoo: Path
 ) -> None:
@@ -104,7 +143,9 @@ def test_files_of_earlier_runs_are_refused_too_and_read_again_where_that_ends(
     assert "failed" not in before.values()
     report = run_sync(refuse_code=True)
     assert list(report.failures) == ["local/bad.pt"]
-    assert report.failures["local/bad.pt"].endswith("which loading it would run; refused by refuse_code")
+    assert report.failures["local/bad.pt"].endswith(
+        "which loading it would run; refused by refuse_code; set it to false to allow the file"
+    )
     assert outcomes() == {**before, "local/bad.pt": "failed"}
     assert run_sync(refuse_code=True).to_dict()["checkpoints"]["waiting"] == 1
     assert run_sync().failures == {}

@@ -117,8 +117,9 @@ class CatalogWriter:
     def _store_failure(self, result: CrawlResult, error: str, known: ModelRow | None) -> CommitOutcome:
         checkpoint = result.task.checkpoint
         if known is not None:
-            row = with_source_metadata(known, checkpoint)
-            row = replace(row, state=replace(row.state, tried=attempted_version(checkpoint)))
+            code = result.code or (known.state.code if known.has_content else None)
+            state = replace(known.state, tried=attempted_version(checkpoint), code=code)
+            row = with_source_metadata(replace(known, state=state), checkpoint)
         else:
             row = new_model_row(result, self.now, self.version)
         attempts = (row.attempts if known is not None and result.task.action == "retry" else 0) + 1

@@ -33,7 +33,7 @@ from filtercrawl.dataset.tables.effective import with_recipes
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, structure_of
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles, display_name
-from filtercrawl.pipeline.crawling.extract import Extraction, extract, note_code
+from filtercrawl.pipeline.crawling.extract import Extraction, extract, reason_against_code, warn_of_code
 from filtercrawl.pipeline.crawling.full_disk import dataset_error
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
@@ -153,7 +153,9 @@ class Crawler:
                 return with_fetch_stats(identified, files)
             with self.limit_structure(files.size):
                 content = read_content(reader, files)
-            note_code(files.main.name, content.code, refuse=task.refuse_code)
+            if reason := reason_against_code(content, refuse=task.refuse_code):
+                return CrawlResult(task=task, error=one_line(reason), code=content.code)
+            warn_of_code(files.main.name, content.code)
             stored = content.tensors
             with timer.stage("extract"):
                 extracted = extract(files.main.name, stored, task, self.sources, structure)

@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint
-from filtercrawl.api.errors import FormatError, UnsafeFileError
+from filtercrawl.api.errors import FormatError
+from filtercrawl.api.reader import CheckpointContent
 from filtercrawl.api.source import Source
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.schema.arrow import MODELS
@@ -89,10 +90,25 @@ def extract(
     return Extraction(classified=classified, plans=plans, problem=problem)
 
 
-def note_code(name: str, code: tuple[str, ...], *, refuse: bool) -> None:
-    """Log what loading a file elsewhere would run, or raise UnsafeFileError where such files are refused."""
-    if code and refuse:
-        raise UnsafeFileError(f"{name}: names {', '.join(code)}, which loading it would run{REFUSED}")
+def reason_against_code(content: CheckpointContent, *, refuse: bool) -> str | None:
+    """Return why a checkpoint fails for the code that it names, None if it does not.
+
+    Args:
+        content: What its reader found.
+        refuse: Whether files that name code are not to be read.
+    """
+    if not content.code:
+        return None
+    names = f"names {', '.join(content.code)}"
+    if refuse:
+        return f"{names}, which loading it would run{REFUSED}; set it to false to allow the file"
+    if not content.tensors:
+        return f"{names}, not run, and holds no tensors; do not load it elsewhere"
+    return None
+
+
+def warn_of_code(name: str, code: tuple[str, ...]) -> None:
+    """Log what loading a file elsewhere would run."""
     if code:
         logger.warning("%s: names %s; not run", name, ", ".join(code))
 

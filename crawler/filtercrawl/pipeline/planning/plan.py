@@ -197,7 +197,7 @@ class Planner:
             is_same = combined_etag(checkpoint) is not None and combined_etag(checkpoint) == attempted.etag
         if not is_same or known.outcome == "skipped":
             return "changed"
-        if known.reason is not None and known.reason.endswith(REFUSED) and not self.refuse_code:
+        if known.reason is not None and REFUSED in known.reason and not self.refuse_code:
             return "retry"
         if known.reason is not None:  # the last attempt failed on the same bytes
             due = is_due(known.next_retry, self.now) or known.filtercrawl_version != self.version
