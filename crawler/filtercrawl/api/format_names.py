@@ -15,6 +15,8 @@ FORMATS_WITHOUT_READER: Final = {
     ".pdiparams": "Paddle Inference", ".pte": "ExecuTorch", ".rknn": "RKNN", ".t7": "Torch7",
     ".weights": "Darknet",
 }  # fmt: skip
+# Bytes of the length of a safetensors header, at the beginning of the file.
+_LENGTH_BYTES: Final = 8
 # Bytes of a file that its format is told from.
 HEAD_BYTES: Final = 512
 
@@ -107,5 +109,10 @@ def format_name(file: RandomAccessFile) -> str | None:
     if file.size <= HEAD_BYTES and _ERROR_MESSAGE.fullmatch(text):
         return "the text of a server's error, not a file of weights"
     by_text = next((name for signature, name in _TEXTS if text.startswith(signature)), None)
+    if not by_text and file.name.lower().endswith(".safetensors") and file.size >= _LENGTH_BYTES:
+        claimed = int.from_bytes(head[:_LENGTH_BYTES], "little")
+        is_beyond = claimed > file.size - _LENGTH_BYTES
+        how = f"its header claims {claimed} bytes, the file has {file.size}" if is_beyond else "it has no valid header"
+        return f"a damaged safetensors file: {how}"
     by_extension = FORMATS_WITHOUT_READER.get(PurePosixPath(file.name).suffix.lower())
     return by_text or (None if by_extension is None else f"by its name one of {by_extension}")

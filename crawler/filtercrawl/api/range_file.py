@@ -144,7 +144,10 @@ def _source_spans(spans: Iterable[Span]) -> Iterator[Span]:
 def check_range(file: RandomAccessFile, offset: int, length: int) -> None:
     """Raise TruncatedError unless a file has `length` bytes from `offset` on; allocates nothing."""
     if offset < 0 or length < 0 or offset + length > file.size:
-        raise TruncatedError(f"{file.name}: declares bytes {offset} to {offset + length}, but the file has {file.size}")
+        raise TruncatedError(
+            f"{file.name}: is cut off or damaged: it declares bytes {offset} to {offset + length}, but the file has "
+            f"{file.size}; fetch it again"
+        )
 
 
 class MemoryFile:

@@ -14,6 +14,7 @@ _EXAMPLES: Final = 3
 # Characters of a reason that names its own group.
 _MAX_CAUSE: Final = 100
 _OTHER: Final = "`filtercrawl inspect SELECTOR` shows what can be read"
+_FETCH_AGAIN: Final = "fetch the file again; if it stays so, tell whoever publishes it"
 # Causes, the words of reasons that tell them, and what to do. The first one that fits counts.
 _CAUSES: Final = tuple(
     (cause, re.compile(words), advice)
@@ -72,15 +73,36 @@ _CAUSES: Final = tuple(
         ),
         ("part missing", r"which is not beside it", "put all files of the checkpoint into its folder"),
         (
+            "Git LFS pointer",
+            r"a Git LFS pointer",
+            "run `git lfs pull` in its repository, or download the file itself",
+        ),
+        (
+            "not a file of weights",
+            r"the file is empty|not a file of weights",
+            "download it again",
+        ),
+        (
+            "damaged or cut off",
+            r"the file is a damaged",
+            _FETCH_AGAIN,
+        ),
+        (
+            "of no known format",
+            r"of no known format",
+            "download it again; if it stays so and holds weights, "
+            "a plugin can read it: `filtercrawl plugin new NAME --kind reader`",
+        ),
+        (
             "format without a reader",
             r"no reader claims|is (?:un|not )supported|big-endian",
-            "a plugin can read it: `filtercrawl plugin new NAME`",
+            "a plugin can read it: `filtercrawl plugin new NAME --kind reader`",
         ),
         (
             "damaged or cut off",
             r"fetch (?:it|both) again|ends early|ends (?:in|within|at)|truncated|checksum|CRC|not valid|\binvalid\b"
             r"|cut off|do not fit|the file has",
-            "fetch the file again; if it stays so, tell whoever publishes it",
+            _FETCH_AGAIN,
         ),
         (
             "beyond the limits for untrusted files",

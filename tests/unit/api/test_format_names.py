@@ -51,7 +51,14 @@ def test_names(data: bytes, name: str | None) -> None:
         ("yolo.WEIGHTS", "by its name one of Darknet"),
         ("net.t7", "by its name one of Torch7"),
         ("net.bin", None),
+        ("a.safetensors", "a damaged safetensors file: it has no valid header"),
     ],
 )
 def test_bytes_of_no_known_format_are_named_by_the_extension(path: str, name: str | None) -> None:
     assert format_name(MemoryFile(bytes(600), path)) == name
+
+
+def test_an_impossible_length_of_a_safetensors_header_is_told() -> None:
+    file = MemoryFile(b"\xff" * 8 + b"{}" + bytes(54), "net.safetensors")
+    claimed = (1 << 64) - 1
+    assert format_name(file) == f"a damaged safetensors file: its header claims {claimed} bytes, the file has 64"

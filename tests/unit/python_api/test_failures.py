@@ -28,7 +28,19 @@ from filtercrawl.python_api.failures import group_failures
         ("code tried to write /stolen while the file was read; refused", "code that is not allowed"),
         ("has sha256 0123456789abcdef..., but fedcba9876543210... is recorded", "another file than recorded"),
         ("needs the file 'b.bin', which is not beside it", "part missing"),
-        ("the file is a PNG image; no reader claims it", "format without a reader"),
+        ("the file is a GGUF file; no reader claims it", "format without a reader"),
+        ("the file is empty; no reader claims it", "not a file of weights"),
+        ("the file is an HTML page, not a file of weights; no reader claims it", "not a file of weights"),
+        ("the file is the text of a server's error, not a file of weights; no reader claims it",
+         "not a file of weights"),
+        ("the file is of no known format; no reader claims it", "of no known format"),
+        ("the file is a Git LFS pointer, not the file that it points to; no reader claims it", "Git LFS pointer"),
+        ("the file is a damaged safetensors file: its header claims 99 bytes, the file has 9; no reader claims it",
+         "damaged or cut off"),
+        ("names posix.system, not run, and holds no tensors; do not load it elsewhere", "names code"),
+        ("names os.system, which loading it would run; refused by refuse_code", "names code"),
+        ("is cut off or damaged: it declares bytes 80 to 512, but the file has 492; fetch it again",
+         "damaged or cut off"),
         ("its header claims 99 bytes, the file has 9; fetch it again", "damaged or cut off"),
         ("has 5,000,000 values of JSON, at most 4,000,000 are supported", "beyond the limits for untrusted files"),
     ],
@@ -36,6 +48,20 @@ from filtercrawl.python_api.failures import group_failures
 def test_reasons_tell_their_cause(reason: str, cause: str) -> None:
     (group,) = group_failures({"local/a": reason})
     assert (group.cause, group.count, dict(group.examples)) == (cause, 1, {"local/a": reason})
+
+
+@pytest.mark.parametrize(
+    ("what", "advice"),
+    [
+        ("empty", "download it again"),
+        ("a Git LFS pointer, not the file that it points to", "`git lfs pull`"),
+        ("a GGUF file", "`filtercrawl plugin new NAME --kind reader`"),
+        ("of no known format", "`filtercrawl plugin new NAME --kind reader`"),
+    ],
+)
+def test_what_to_do_with_a_file_that_no_reader_claims(what: str, advice: str) -> None:
+    (group,) = group_failures({"local/a": f"the file is {what}; no reader claims it"})
+    assert advice in group.advice
 
 
 def test_reasons_that_differ_in_names_and_numbers_are_one_cause() -> None:
