@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Final
 
@@ -73,23 +74,25 @@ class NpzReader:
         arrays = {name.removesuffix(".npy"): archive.open(name) for name in archive.entries}
         prefetch(Span(file, 0, min(HEAD_BYTES, file.size)) for file in arrays.values())
         separator = path_separator(arrays)
-        stored = [read_array(name, file, separator) for name, file in arrays.items()]
+        stored = [read_array(name, file, separator, archive.budget) for name, file in arrays.items()]
         yield from objax_arrays(stored, arrays.get(NAMES)) or arrange_arrays(stored)
 
 
-def read_array(name: str, file: RandomAccessFile, separator: str = "/") -> StoredTensor:
+def read_array(name: str, file: RandomAccessFile, separator: str, budget: Budget) -> StoredTensor:
     """Read the header of an array and return its record.
 
     Args:
         name: Name of the array in the archive.
         file: The `.npy` file.
         separator: What separates modules in the name.
+        budget: That of the checkpoint; a header that is longer than most is charged by its characters.
 
     Returns:
         The record. Arrays of records and dates have the reason `other`; those of objects or text, `unreadable`.
 
     Raises:
         FormatError: The file is no NumPy array, or its size does not match its shape.
+        UnsafeFileError: The budget is spent.
     """
     head = file.read(0, min(HEAD_BYTES, file.size))
     if not head.startswith(MAGIC) or len(head) < 12 or head[6] not in (1, 2, 3):
@@ -102,6 +105,7 @@ def read_array(name: str, file: RandomAccessFile, separator: str = "/") -> Store
         raise FormatError(
             f"{file.name}: the header of {name[:80]!r} claims {length} bytes, more than is possible or supported"
         )
+    budget.spend(max(length - HEAD_BYTES, 0))
     if end > len(head):
         head += file.read(len(head), end - len(head))
     descr, fortran_order, shape = parse_header(head[start:end], f"{file.name}: {name[:80]!r}")
@@ -140,7 +144,9 @@ def parse_header(header: bytes, array: str) -> tuple[str, bool, tuple[int, ...]]
         FormatError: The header is not such a literal, or the shape is invalid.
     """
     try:
-        fields = ast.literal_eval(header.decode("latin-1").strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of text in the file, such as an unknown escape
+            fields = ast.literal_eval(header.decode("latin-1").strip())
         descr, fortran_order, shape = fields["descr"], fields["fortran_order"], fields["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise FormatError(f"{array}: the header cannot be parsed") from error

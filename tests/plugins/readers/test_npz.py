@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from conftest import Sync
-from filtercrawl.api.errors import CheckpointError
+from filtercrawl.api.errors import CheckpointError, UnsafeFileError
 from filtercrawl.api.range_file import MemoryFile, prefetch
 from filtercrawl_plugins.readers.npz import NpzReader
 from support.recording_file import WantedFile
@@ -92,13 +92,27 @@ def test_sync_reads_archives_and_unpickles_nothing(zoo: Path, dataset: Path, run
      b"{'descr': '<f4', 'fortran_order': 0, 'shape': ()}"],
 )  # fmt: skip
 def test_lying_headers_are_refused(header: bytes) -> None:
-    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(16)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("w.npy", array)
     with pytest.raises(CheckpointError) as caught:
-        list(NpzReader().tensors(OneFile(MemoryFile(buffer.getvalue()))))
+        list(NpzReader().tensors(archive_of(header, 1)))
     assert "\n" not in str(caught.value)
+
+
+def test_headers_that_are_long_are_charged_by_their_length() -> None:
+    header = rb"{'descr': '<f4', 'fortran_order': False, 'shape': (4,), 'more': ('\d', %s)}" % (b"1," * 4_900)
+    (array,) = NpzReader().tensors(archive_of(header, 1))
+    assert array.shape == (4,)
+    with pytest.raises(UnsafeFileError, match="steps of parsing"):
+        list(NpzReader().tensors(archive_of(header, 300)))
+
+
+def archive_of(header: bytes, n_arrays: int) -> OneFile:
+    """An archive of arrays with this header and 16 bytes of elements."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(n_arrays):
+            array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(16)
+            archive.writestr(f"w{number}.npy", array)
+    return OneFile(MemoryFile(buffer.getvalue()))
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"PK\5\6" + bytes(18), b"\x93NUMPY" + bytes(90)])
