@@ -74,7 +74,8 @@ class Inspection:
         if self.code:
             lines.append(f"names {', '.join(self.code)}; not run")
         totals = Counter(row["reason"] or "emitted" for row in self.tensors)
-        lines.append(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
+        if totals:
+            lines.append(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

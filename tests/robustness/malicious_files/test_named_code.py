@@ -103,7 +103,9 @@ def test_a_pickle_of_nothing_but_code_fails_with_what_it_names(
 ) -> None:
     (zoo / "bad.pkl").write_bytes(pickle.dumps([RunsSystem()] if protocol == 2 else RunsSystem(), protocol))
     called = f"{os.system.__module__}.system"
-    assert inspect(zoo / "bad.pkl").code == (called,)
+    inspected = inspect(zoo / "bad.pkl")
+    assert inspected.code == (called,)
+    assert str(inspected).splitlines()[1:] == [f"names {called}; not run"]
     reason = f"names {called}, not run, and holds no tensors; do not load it elsewhere"
     assert run_sync().failures == {"local/bad.pkl": reason}
     found = status(dataset)
