@@ -105,7 +105,7 @@ def test_a_pickle_of_nothing_but_code_fails_with_what_it_names(
     called = f"{os.system.__module__}.system"
     inspected = inspect(zoo / "bad.pkl")
     assert inspected.code == (called,)
-    assert str(inspected).splitlines()[1:] == [f"names {called}; not run"]
+    assert str(inspected).split("\n")[1:] == [f"names {called}; not run"]
     reason = f"names {called}, not run, and holds no tensors; do not load it elsewhere"
     assert run_sync().failures == {"local/bad.pkl": reason}
     found = status(dataset)
