@@ -159,12 +159,12 @@ def test_a_worker_that_ends_while_it_waits_for_questions_costs_no_answer(
     write_networks(zoo, 1)
     file = RemoteFile(url=(zoo / "net0.safetensors").as_uri(), path="net0.safetensors")
     subjects = [Checkpoint(name="net0.safetensors", files=(file,))] * 2
-    settings = Settings(dataset=dataset, device="cpu")
+    settings, before = Settings(dataset=dataset, device="cpu"), children()
     with worker_processes(settings, poisoned_plugins, CancellationToken()) as workers:
         assert workers is not None
         readers = workers.readers()
         assert list(readers.ask(is_readable, subjects, lambda _: False)) == [True, True]
-        (server,) = children()
+        (server,) = children() - before
         (worker,) = Path(f"/proc/{server}/task/{server}/children").read_text().split()
         os.kill(int(worker if victim == "worker" else server), signal.SIGKILL)
         assert list(readers.ask(is_readable, subjects, lambda _: False)) == [True, True]
