@@ -204,3 +204,23 @@ def test_an_architecture_that_nobody_knows_is_named(zoo: Path, dataset: Path, ru
     put(zoo / "mine.safetensors", state())
     report = run_sync(f"local:{zoo} arch=timm/resnet19")
     assert "'timm/resnet19'; these know some: " in report.failures["local/mine.safetensors"]
+
+
+def test_a_warning_is_short_and_of_many_only_some_are_written(
+    zoo: Path, run_sync: Sync, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(zoo / "net.safetensors", state())
+    long = "x" * 100_000
+    rows: list[dict[str, object]] = [
+        {"file_name": f"gone{number}.pt", "task": f"{number}{long}"} for number in range(30)
+    ]
+    put_metadata(zoo, "csv", rows)
+    run_sync()
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert max(map(len, warned)) < 300
+    assert (
+        sum("is none of the Hub's" in line for line in warned)
+        == sum("no file matches" in line for line in warned)
+        == 10
+    )
+    assert [line for line in warned if "the same of 20 more" in line] == ["metadata.csv: the same of 20 more"] * 2

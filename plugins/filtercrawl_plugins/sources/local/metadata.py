@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, PreviousState, TrainingRun
 from filtercrawl.api.errors import CheckpointError
@@ -23,6 +23,11 @@ logger = logging.getLogger(__name__)
 _MAX_DEPTH: Final = 32
 # Names that match no column exactly and one of them this closely are named.
 _SIMILAR: Final = 0.75
+# Warnings of one kind, and characters of what is named in one.
+_MAX_WARNINGS: Final = 10
+_MAX_SHOWN: Final = 100
+
+_Faulty = TypeVar("_Faulty")
 
 
 @dataclass(kw_only=True)
@@ -64,10 +69,11 @@ class FolderMetadata:
             )
             return replace(found, broken=True)
         numbers: dict[str, list[int]] = {}
+        nameless = []
         for number, row in enumerate(rows, 1):
             target = row.pop("file_name", None)
             if not isinstance(target, str):
-                logger.warning("%s: row %d has no file_name", found.name, number)
+                nameless.append(number)
                 continue
             target = target.removeprefix("./")
             numbers.setdefault(target, []).append(number)
@@ -75,8 +81,16 @@ class FolderMetadata:
                 found.patterns.append((target, row))
             else:
                 found.exact.setdefault(target, []).append(row)
+        found._warn(nameless, lambda number: f"row {number} has no file_name")
         found._warn_doubtful(rows, numbers)
         return found
+
+    def _warn(self, faulty: Sequence[_Faulty], describe: Callable[[_Faulty], str]) -> None:
+        """Log what is wrong with the first of some, and how many more there are."""
+        for one in faulty[:_MAX_WARNINGS]:
+            logger.warning("%s: %s", self.name, describe(one))
+        if len(faulty) > _MAX_WARNINGS:
+            logger.warning("%s: the same of %d more", self.name, len(faulty) - _MAX_WARNINGS)
 
     def _warn_doubtful(self, rows: Sequence[Row], numbers: Mapping[str, Sequence[int]]) -> None:
         """Log what may be a mistake: files named by several rows, tasks of no vocabulary, names of columns.
@@ -85,18 +99,21 @@ class FolderMetadata:
             rows: All rows, without their `file_name`.
             numbers: The numbers of the rows by the path or pattern that they name.
         """
-        for target, several in numbers.items():
-            if len(several) > 1:
-                which = " and ".join(map(str, several))
-                logger.warning(
-                    "%s: rows %s name %r; where they differ, the last of them counts", self.name, which, target
-                )
-        for task in dict.fromkeys(str(row["task"]).strip() for row in rows if "task" in row):
-            if task not in TASKS:
-                logger.warning("%s: the task %r is none of the Hub's, and is kept%s", self.name, task, _hint(task))
-        for name in sorted({name for row in rows for name in row} - KNOWN_COLUMNS):
-            if (problem := _wrong_key(name)) is not None:
-                logger.warning("%s: the column %r %s", self.name, name, problem)
+        last = "where they differ, the last of them counts"
+        self._warn(
+            [target for target, several in numbers.items() if len(several) > 1],
+            lambda target: f"rows {_enumerate(numbers[target])} name {_shorten(target)}; {last}",
+        )
+        tasks = dict.fromkeys(str(row["task"]).strip() for row in rows if "task" in row)
+        self._warn(
+            [task for task in tasks if task not in TASKS],
+            lambda task: f"the task {_shorten(task)} is none of the Hub's, and is kept{_hint(task)}",
+        )
+        problems = {name: _wrong_key(name) for name in sorted({name for row in rows for name in row} - KNOWN_COLUMNS)}
+        self._warn(
+            [name for name, problem in problems.items() if problem is not None],
+            lambda name: f"the column {_shorten(name)} {problems[name]}",
+        )
 
     def row_of(self, path: str) -> Row:
         """Return what the rows state of a file; later rows, and such that name it exactly, overrule others.
@@ -116,9 +133,9 @@ class FolderMetadata:
 
     def warn_unmatched(self) -> None:
         """Log every path and pattern that no file matches."""
-        for target in [*self.exact, *(pattern for pattern, _ in self.patterns)]:
-            if target not in self.matched:
-                logger.warning("%s: no file matches %r", self.name, target)
+        stated = [*self.exact, *(pattern for pattern, _ in self.patterns)]
+        unmatched = [target for target in stated if target not in self.matched]
+        self._warn(unmatched, lambda target: f"no file matches {_shorten(target)}")
 
 
 class MetadataLookup:
@@ -230,13 +247,22 @@ def _checked(row: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
             logger.warning("%s: %s is %.60r, %s", where, name, value, error)
 
 
+def _enumerate(numbers: Sequence[int]) -> str:
+    shown = [str(number) for number in numbers[:_MAX_WARNINGS]]
+    return " and ".join(shown if len(numbers) <= _MAX_WARNINGS else [*shown, f"{len(numbers) - len(shown)} more"])
+
+
+def _shorten(text: str) -> str:
+    return f"{text[:_MAX_SHOWN]!r}" if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]!r}..."
+
+
 def _hint(task: str) -> str:
-    similar = difflib.get_close_matches(task.lower(), TASKS, 1)
+    similar = difflib.get_close_matches(task[:_MAX_SHOWN].lower(), TASKS, 1)
     return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 def _wrong_key(name: str) -> str | None:
     if name in reserved_columns():
         return "is written by filtercrawl and left out"
-    similar = difflib.get_close_matches(name.lower(), KNOWN_COLUMNS, 1, _SIMILAR)
+    similar = difflib.get_close_matches(name[:_MAX_SHOWN].lower(), KNOWN_COLUMNS, 1, _SIMILAR)
     return f"is kept as extra; did you mean {similar[0]!r}?" if similar else None

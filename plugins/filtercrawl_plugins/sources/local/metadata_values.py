@@ -23,9 +23,12 @@ _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 
 def convert(name: str, value: Any) -> Any:
     """Return a value as its column has it; raises ValueError."""
-    if name in _CONVERTERS:
-        return _CONVERTERS[name](value)
-    return str(value).strip() if name in KNOWN_COLUMNS else _as_json(value)
+    try:
+        if name in _CONVERTERS:
+            return _CONVERTERS[name](value)
+        return str(value).strip() if name in KNOWN_COLUMNS else _as_json(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def _whole_number(value: Any) -> int:
@@ -58,10 +61,7 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 def _metrics(value: Any) -> dict[str, Any]:
-    try:
-        metrics = json.loads(value, parse_constant=_no_number) if isinstance(value, str) else value
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    metrics = json.loads(value, parse_constant=_no_number) if isinstance(value, str) else value
     if not isinstance(metrics, dict):
         raise ValueError("not a JSON object")
     return metrics

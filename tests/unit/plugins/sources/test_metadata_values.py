@@ -18,3 +18,12 @@ def test_metrics_that_cannot_be_kept_are_wrong_values(text: str, fault: str) -> 
 
 def test_metrics_are_an_object_of_json() -> None:
     assert convert("metrics", '{"top1": 76.1}') == {"top1": 76.1}
+
+
+@pytest.mark.parametrize("name", ["mine", "training_datasets", "task", "metrics"])
+def test_a_value_that_is_nested_deeply_is_a_wrong_one(name: str) -> None:
+    value: list[object] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ValueError, match=r"nested too deeply|not a JSON object"):
+        convert(name, value)
