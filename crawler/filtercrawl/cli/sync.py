@@ -49,7 +49,7 @@ def run(
 
     settings = resolve(options)
     cancellation = CancellationToken()
-    with open_command_progress() as watch, cancel_on_signal(cancellation) as received:
+    with open_command_progress() as watch, cancel_on_signal(cancellation, dry_run=settings.dry_run) as received:
         report = sync(
             selectors or default_selectors(context.obj),
             SyncContext(settings=settings, plugins=context.obj, progress=watch, cancellation=cancellation),
@@ -59,15 +59,20 @@ def run(
     else:
         summarize(report, settings)
     if received:
-        end_after_signal(received[0])
+        end_after_signal(received[0], dry_run=settings.dry_run)
     raise typer.Exit(report.exit_code(settings))
 
 
 @contextmanager
 def cancel_on_signal(
-    cancellation: CancellationToken, after: str = "the checkpoints in progress"
+    cancellation: CancellationToken, after: str = "the checkpoints in progress", *, dry_run: bool = False
 ) -> Iterator[list[int]]:
     """Cancel the run on SIGINT or SIGTERM; a second signal ends the process at once.
+
+    Args:
+        cancellation: Is cancelled.
+        after: What is still done before the command ends.
+        dry_run: Whether the run changes nothing.
 
     Yields:
         The signals received so far.
@@ -83,7 +88,8 @@ def cancel_on_signal(
             signal.raise_signal(number)
         received.append(number)
         cancellation.cancel()
-        show_on_stderr(f"stopping after {after}; press again to end at once")
+        again = "press again to end" if number == signal.SIGINT else "a second signal ends it"
+        show_on_stderr(f"stopping{'' if dry_run else f' after {after}'}; {again} at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -91,15 +97,15 @@ def cancel_on_signal(
     except Cancelled:
         if not received:
             raise
-        end_after_signal(received[0])
+        end_after_signal(received[0], dry_run=dry_run)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def end_after_signal(number: int) -> NoReturn:
+def end_after_signal(number: int, *, dry_run: bool = False) -> NoReturn:
     """End a command that a signal stopped, with the exit code that shells give to it."""
-    show_on_stderr("stopped; the next run continues from here")
+    show_on_stderr("stopped; nothing was changed" if dry_run else "stopped; the next run continues from here")
     raise typer.Exit(128 + number)
 
 

@@ -97,6 +97,7 @@ class Stages:
             catalog=catalog,
             opt_out=opt_out,
             dry_run=settings.dry_run,
+            progress=context.progress,
             readers=None if workers is None else workers.readers(),
         )
         self.planner = Planner(

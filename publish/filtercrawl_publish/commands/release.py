@@ -61,7 +61,7 @@ def run(
     """
     settings = resolve({**options, "space": space, "summary": summary, "notify_cmd": notify_cmd})
     cancellation = CancellationToken()
-    with open_command_progress() as progress, cancel_on_signal(cancellation) as signals:
+    with open_command_progress() as progress, cancel_on_signal(cancellation, dry_run=settings.dry_run) as signals:
         report = filtercrawl_publish.release(
             repo,
             selectors or (),

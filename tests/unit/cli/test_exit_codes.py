@@ -27,7 +27,24 @@ def test_a_signal_decides_the_exit_code(number: int, code: int, capsys: pytest.C
     with pytest.raises(typer.Exit) as ended:
         run()
     assert ended.value.exit_code == code
-    assert "the next run continues from here" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "stopped; the next run continues from here" in said
+    again = "press again to end at once" if number == signal.SIGINT else "a second signal ends it at once"
+    assert f"stopping after the checkpoints in progress; {again}" in said
+
+
+def test_a_dry_run_that_is_stopped_continues_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    token = CancellationToken()
+
+    def run() -> None:
+        with cancel_on_signal(token, dry_run=True):
+            signal.raise_signal(signal.SIGTERM)
+            token.raise_if_cancelled()
+
+    with pytest.raises(typer.Exit):
+        run()
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["stopping; a second signal ends it at once", "stopped; nothing was changed"]
 
 
 def test_a_used_up_budget_is_one_line(

@@ -18,7 +18,9 @@ from filtercrawl.api.checkpoint import (
     local_path,
 )
 from filtercrawl.api.errors import UsageError, describe_error
+from filtercrawl.api.formatting import format_count
 from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.api.source import Query, SupportsSubfile
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.catalog import Catalog
@@ -27,6 +29,7 @@ from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.architectures import with_architecture
 from filtercrawl.pipeline.discovery.companions import PartFinder, find_companions
 from filtercrawl.pipeline.discovery.file_questions import FileReaders, ReadersHere
+from filtercrawl.pipeline.discovery.listing_progress import ListingProgress
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.previous_states import PreviousStates
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -64,6 +67,7 @@ class Discovery:
         catalog: What earlier runs know; None outside of a dataset.
         opt_out: What may not be fetched.
         dry_run: Whether nothing will be read.
+        progress: Is told every ten seconds how far a listing is.
         readers: Look into local files; None for the readers of this process.
     """
 
@@ -73,6 +77,7 @@ class Discovery:
     catalog: Catalog | None = None
     opt_out: OptOut = field(default_factory=OptOut)
     dry_run: bool = False
+    progress: Progress = field(default_factory=NullProgress)
     readers: FileReaders | None = None
 
     def list_all(self, selectors: Sequence[Selector]) -> list[Listing]:
@@ -88,6 +93,7 @@ class Discovery:
     def _list(self, selector: Selector) -> Listing:
         """List one selector until its source ends or fails."""
         started = time.monotonic()
+        listed = ListingProgress(self.progress, str(selector))
         checkpoints: list[Checkpoint] = []
         skipped: list[Skipped] = []
         names: set[str] = set()
@@ -105,6 +111,7 @@ class Discovery:
                 if problem:
                     break
                 names.add(offer.name)
+                listed.update("found so far", len(names))
                 allowed = self.opt_out.skip_excluded(selector.source, offer)
                 if isinstance(allowed, Checkpoint):
                     known = with_architecture(allowed, self.plugins.sources)
@@ -131,6 +138,7 @@ class Discovery:
         parts: set[str] = set()
         ignored: dict[str, str] = {}
         readers = self.readers or ReadersHere(self.plugins)
+        grouping = ListingProgress(self.progress, str(listing.selector))
         for batch in batches(listing.checkpoints):
             known_files = self._known_files(listing.selector, batch)
             found = find_companions(zip(batch, known_files, strict=True), readers)
@@ -140,6 +148,7 @@ class Discovery:
                     continue
                 kept.append(grouped)
                 parts.update(file.url for file in checkpoint.files[1:])  # as the source says
+            grouping.update(f"of {format_count(len(listing.checkpoints))} have weights so far", len(kept))
         groups = [checkpoint for checkpoint in kept if len(checkpoint.files) > 1]
         companions = {file.url for checkpoint in groups for file in checkpoint.files[1:]}
         finder = PartFinder(kept, readers, self.catalog)
