@@ -19,8 +19,9 @@ KINDS: Final[dict[str, Night]] = {
     "changed": Night(day=(changes.change,)),
     "renamed": Night(day=(changes.rename,)),
     "removed": Night(day=(changes.remove,)),
+    # So many that it is certain before anything is read: a new checkpoint may be a renamed one.
     "many removed": Night(
-        day=(changes.remove,) * 4,
+        day=(changes.remove,) * 6,
         runs=(
             Run(ends=REFUSED, says="at most 15 % may be lost", untouched="checkpoints"),
             Run(options=(*PRUNE, "--allow-loss")),

@@ -27,7 +27,7 @@ ZOO: Final = ("hub:org/*", "hub:other/*")
 # Networks of each zoo at first; the list of the first comes in pages.
 _FIRST: Final = {"org": 9, "other": 4}
 _MODELS_PER_PAGE: Final = 6
-# One of them may go, not four.
+# One of them may go, not six.
 _MAX_LOST: Final = "0.15"
 _OPTIONS: Final = ("--no-plugin", "analyses")
 _RELEASE: Final = ("release", REPO, *ZOO, "--dataset", "dataset", "--engine", "threads", "--device", "cpu")
