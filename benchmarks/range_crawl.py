@@ -23,13 +23,13 @@ from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
-from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS
+from filtercrawl.pipeline.engines.engine import n_crawled
 from filtercrawl.transport import network
 from filtercrawl.transport.options import TransportOptions
 
 READERS: Final[tuple[Reader, ...]] = load_plugins().readers
 # As many checkpoints at a time as a run has in hand, and as it writes.
-IN_HAND: Final = Settings().jobs + 1 + PREFETCHED_TASKS
+IN_HAND: Final = n_crawled(Settings().jobs)
 JOBS: Final = Settings().jobs
 _DEVICE: Final = torch.device("cpu")
 

@@ -17,7 +17,7 @@ from filtercrawl.api.progress import NullProgress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.tables.staged_layers import StagedLayers
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
-from filtercrawl.pipeline.engines.engine import PREFETCHED_TASKS
+from filtercrawl.pipeline.engines.engine import n_crawled
 from filtercrawl.pipeline.engines.threads import ThreadEngine
 from filtercrawl.pipeline.executor import PlanExecutor
 from filtercrawl.pipeline.records import OUT_OF_MEMORY, CommitOutcome, CrawlResult, CrawlTask
@@ -171,7 +171,7 @@ def test_a_checkpoint_whose_weights_a_later_one_took_over_counts_as_duplicate() 
 
 
 def test_as_many_remote_checkpoints_as_may_be_fetched_are_crawled_at_once() -> None:
-    all_at_once = threading.Barrier(1 + 1 + PREFETCHED_TASKS)
+    all_at_once = threading.Barrier(n_crawled(jobs=1))
 
     def crawl(task: CrawlTask) -> CrawlResult:
         all_at_once.wait(SECONDS / 2)
@@ -185,8 +185,8 @@ def test_as_many_remote_checkpoints_as_may_be_fetched_are_crawled_at_once() -> N
 @pytest.mark.parametrize(
     ("scheme", "jobs", "n_started"),
     [
-        ("https://lab.example", 1, 2 + PREFETCHED_TASKS),
-        ("https://lab.example", 3, 4 + PREFETCHED_TASKS),
+        ("https://lab.example", 1, n_crawled(1)),
+        ("https://lab.example", 3, n_crawled(3)),
         ("file:///zoo", 1, 2),  # a local file is not fetched: only the next one may be opened meanwhile
         ("file:///zoo", 3, 4),
     ],
