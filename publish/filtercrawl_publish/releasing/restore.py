@@ -19,7 +19,7 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import atomic_write, remove
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.lock import locked
-from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.files.table_files import files_of, has_table
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base, recorded_base
 from filtercrawl_publish.publishing.deferred_files import is_deferred, mark_deferred
@@ -65,6 +65,8 @@ def restore_version(
     manifest_content = _read_published_manifest(repository, version, commit)
     base = BaseVersion(repo=repository.id, version=version, commit=commit, root=str(manifest_content["root"]))
     with locked(dataset, create=True):
+        if settings.rebuild and has_table(dataset, "models"):
+            open_catalog(settings).close()  # a damaged one could not say what it continues
         if (dataset / manifest.PATH).is_file() and _is_up_to_date(dataset, base, manifest_content):
             return base
         progress.message(f"continuing {version} of {repository.id}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import pytest
 from typer.testing import CliRunner
 
-from filtercrawl.api.errors import PolicyError
+from filtercrawl.api.errors import DatasetError, PolicyError
 from filtercrawl.cli.app import build
 from filtercrawl_publish.verification import verify_folder
 from support.nightly import FIRST, REPO, Job
@@ -99,6 +99,18 @@ def test_a_night_with_news_restores_first(job: Job, net: Callable[..., None]) ->
     assert (job.record["outcome"], job.record["version"]) == ("published", job.versions()[1])
     assert "lacks" in job.record["warnings"][0]
     assert path in version_content(job, "main")
+    assert list(verify_folder(job.published())) == []
+
+
+def test_a_damaged_catalog_is_rebuilt_before_it_is_asked_what_it_continues(job: Job, net: Callable[..., None]) -> None:
+    assert job(machine="kept") == 0
+    catalog = job.tmp / "kept/.filtercrawl/catalog.sqlite"
+    catalog.write_bytes(catalog.read_bytes()[:100] + b"?" * 20_000)
+    net("new", 10)
+    with pytest.raises(DatasetError, match="--rebuild"):
+        job(machine="kept")
+    assert job("--rebuild", machine="kept") == 0
+    assert job.record["outcome"] == "published"
     assert list(verify_folder(job.published())) == []
 
 

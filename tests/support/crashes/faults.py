@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from filtercrawl_publish.verification import verify_folder
-from support.crashes.checks import faults_at_end, faults_between, faults_of_ledger, faults_of_output
+from support.crashes.checks import faults_at_end, faults_between, faults_of_output
 from support.crashes.commands import CLOCK, Commands, Ended, Job
+from support.crashes.ledger import faults_of_tables, faults_of_zoo
 from support.crashes.stories import SYNC, Stories, Story, found
 from support.damage import damaged_database
 
@@ -121,7 +122,7 @@ class Faults:
         return faults + verify(story)
 
     def lost_layers(self, name: str) -> list[str]:
-        """Delete some layers files and cut others; a sync reads them again.
+        """Delete some layers files and cut others; a sync reads again what the last version does not have.
 
         Where the command reads the zoo, it has done so before: a renamed checkpoint is known by what was read of it.
         """
@@ -138,6 +139,8 @@ class Faults:
         faults = faults_of_output(self._commands.run(self._job(story)))
         faults += self._not_finished(self._commands.run(replace(self._job(story), arguments=SYNC)))
         faults += self._not_finished(self._commands.run(self._job(story)))
+        if "release" in story.arguments:
+            return faults + verify(story, "repo")
         return faults + verify(story) + _other_layers(story)  # `models` says how often a file was read
 
     KINDS: ClassVar[dict[str, Callable[[Faults, str], list[str]]]] = {
@@ -196,7 +199,8 @@ def _other_layers(story: Story) -> list[str]:
     return [] if same else ["layers or index are not those of a quiet run"]
 
 
-def verify(story: Story) -> list[str]:
-    """Check all that a dataset states about itself, and that every tensor of its files is accounted for."""
-    issues = [f"verify: {issue}" for issue in verify_folder(story.work / "dataset")]
-    return issues + faults_of_ledger(story.work)
+def verify(story: Story, place: str = "dataset") -> list[str]:
+    """Check all that a dataset states about itself, and that every tensor of the zoo's files is accounted for."""
+    folder = story.work / place
+    issues = [f"verify: {issue}" for issue in verify_folder(folder)]
+    return issues + faults_of_tables(folder) + faults_of_zoo(folder, story.work / "zoo")
