@@ -6,8 +6,8 @@ python -m fuzzing --seed 1                         the same inputs each time
 python -m fuzzing --list                           the names
 
 Prints for each target the executions, seconds, branches and findings, and exits with 1 where there are findings: inputs
-that end in anything but an error of filtercrawl, take over two seconds of CPU time or over 500 MB of memory. Each is
-in the folder `--findings`, with what happened beside it.
+that end in anything but an error of filtercrawl, take over two seconds of CPU time or over 500 MB of memory. What
+happened is printed, and is beside the input in the folder `--findings`.
 """
 
 from __future__ import annotations
@@ -83,6 +83,12 @@ def fuzz(name: str, executions: int, findings: Path, *, seed: int, keep: bool) -
     )
 
 
+def described(finding: Path) -> str:
+    """Return what happened with an input; of one that libFuzzer kept itself, its path."""
+    text = finding.with_suffix(".txt")
+    return f"{finding}: {text.read_text('utf-8')}" if text.exists() else str(finding)
+
+
 def libfuzzer(name: str, folder: Path, options: list[str]) -> str:
     """Run the worker of a target and return what it prints."""
     command = [sys.executable, "-m", "fuzzing.worker", name, str(folder), *options]
@@ -117,6 +123,8 @@ def main() -> int:
             figures = (result.executions, result.seconds, result.branches, len(result.findings))
             print(f"| {result.name} | {' | '.join(f'{figure:,}' for figure in figures)} |", flush=True)
             failed |= bool(result.findings or result.problem)
+            for finding in result.findings:
+                print(described(finding), file=sys.stderr)
             if result.problem:
                 print(f"{result.name}: the fuzzer ended early:\n{result.problem}", file=sys.stderr)
     return int(failed)
