@@ -16,6 +16,7 @@ from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.msgpack import Bytes, MessagePackReader
 from filtercrawl_plugins.readers.arrays.axis_order import Framework, arrange_arrays
+from filtercrawl_plugins.readers.flax_chunks import join_chunks
 from filtercrawl_plugins.readers.training_state import stated_progress, states_progress, stored_integer
 
 # Bytes that are searched for the first array.
@@ -52,7 +53,7 @@ class FlaxReader:
         """Return the arrays, and the training state beside them; raises CheckpointError."""
         arrays: list[StoredTensor] = []
         numbers: list[tuple[tuple[str, ...], object]] = []
-        for path, value in read_leaves(files.main):
+        for path, value in join_chunks(files.main, read_leaves(files.main)):
             if isinstance(value, StoredTensor):
                 arrays.append(value)
             if states_progress(path):

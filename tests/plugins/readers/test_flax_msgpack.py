@@ -20,6 +20,7 @@ from filtercrawl_plugins.formats.budget import Budget
 from filtercrawl_plugins.formats.msgpack import Bytes, MessagePackReader
 from filtercrawl_plugins.readers.flax_msgpack import FlaxReader
 from support.damage import damaged
+from support.flax_files import packed
 from support.recording_file import WantedFile, want_all
 from support.torch_files import OneFile, numbers
 from support.zoo_files import layers, table
@@ -30,16 +31,6 @@ RNG = np.random.default_rng(0)
 
 def array(*shape: int, dtype: str = "f4") -> np.ndarray:
     return RNG.standard_normal(shape).astype(dtype)
-
-
-def packed(value: Any, dtype: str | None = None) -> bytes:
-    """Write a tree as `flax.serialization.msgpack_serialize` does."""
-
-    def encode(leaf: Any) -> msgpack.ExtType:
-        content = msgpack.packb((leaf.shape, dtype or leaf.dtype.name, leaf.tobytes()), use_bin_type=True)
-        return msgpack.ExtType(1 if isinstance(leaf, np.ndarray) else 3, content)
-
-    return bytes(msgpack.packb(value, default=encode, strict_types=True))
 
 
 def read(data: bytes) -> dict[str, StoredTensor]:
