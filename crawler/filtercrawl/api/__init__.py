@@ -44,6 +44,7 @@ from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.api.range_file import FileSlice, LazyFile, MemoryFile, RandomAccessFile, Span
 from filtercrawl.api.reader import (
     CheckpointContent,
+    CompanionCheck,
     Files,
     Reader,
     SupportsCompanionCheck,
@@ -83,6 +84,7 @@ __all__ = [
     "CheckpointMetadata",
     "CitedRows",
     "Command",
+    "CompanionCheck",
     "ComputedWeight",
     "Convolution",
     "DatasetView",

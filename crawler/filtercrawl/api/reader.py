@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from filtercrawl.api.checkpoint import TrainingState
 from filtercrawl.api.range_file import RandomAccessFile
@@ -99,19 +99,25 @@ class SupportsSuffixes(Protocol):
         ...
 
 
+CompanionCheck: TypeAlias = Callable[[str, Sequence[StoredTensor]], bool]
+
+
 @runtime_checkable
 class SupportsCompanionCheck(Protocol):
     """A reader whose companion files are in formats of checkpoints, such as the shards of an index."""
 
-    def owns_companion(self, file: RandomAccessFile, path: str, tensors: Sequence[StoredTensor]) -> bool:
-        """Return whether a companion file is a part of this checkpoint, and not a checkpoint of its own.
+    def companion_check(self, file: RandomAccessFile) -> CompanionCheck:
+        """Return what tells whether a companion is a part of this checkpoint, and not a checkpoint of its own.
 
-        Companions of other readers are parts only where no reader reads them: what a file names may be anybody's.
+        The file is read once here, and not for each companion. Companions of other readers are parts only where no
+        reader reads them: what a file names may be anybody's.
 
         Args:
             file: A file that `can_read` accepted.
-            path: One of its `companion_paths`.
-            tensors: The tensors of the companion, as its own reader yields them.
+
+        Returns:
+            A function of one of the `companion_paths`, and of the tensors of that companion as its own reader yields
+            them.
 
         Raises:
             CheckpointError: The file is damaged.

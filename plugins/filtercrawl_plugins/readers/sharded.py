@@ -5,13 +5,14 @@ Format: `save_torch_state_dict` of huggingface_hub, `model.safetensors.index.jso
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
-from filtercrawl.api.reader import Files, Reader
+from filtercrawl.api.reader import CompanionCheck, Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.json_text import parse_json
 
@@ -37,11 +38,16 @@ class ShardedReader:
         """Return the shards, each once, in the order of the index; raises CheckpointError."""
         return tuple(dict.fromkeys(read_weight_map(file).values()))
 
-    def owns_companion(self, file: RandomAccessFile, path: str, tensors: Sequence[StoredTensor]) -> bool:
-        """Return whether the companion holds all tensors that the index says are in it; raises CheckpointError."""
-        own = PurePosixPath(path)
-        names = {name for name, shard in read_weight_map(file).items() if PurePosixPath(shard) == own}
-        return names <= {tensor.name for tensor in tensors}
+    def companion_check(self, file: RandomAccessFile) -> CompanionCheck:
+        """Return whether a companion holds all tensors that the index says are in it; raises CheckpointError."""
+        expected: defaultdict[str, set[str]] = defaultdict(set)
+        for name, shard in read_weight_map(file).items():
+            expected[str(PurePosixPath(shard))].add(name)
+
+        def is_part(path: str, tensors: Sequence[StoredTensor]) -> bool:
+            return expected[str(PurePosixPath(path))] <= {tensor.name for tensor in tensors}
+
+        return is_part
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the tensors of all shards in the order of the index; shards may be of any format.

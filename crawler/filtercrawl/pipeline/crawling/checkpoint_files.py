@@ -53,6 +53,7 @@ class CheckpointFiles:
         source: Source | None = None,
     ) -> None:
         self._checkpoint = checkpoint
+        self._by_path = {file.path: file for file in reversed(checkpoint.files)}
         self._readers = readers
         self._transport = transport
         self._source = source
@@ -86,10 +87,11 @@ class CheckpointFiles:
             wanted = str(folder(self._checkpoint) / relative_path(path))
         except UnsafeFileError as error:
             raise UnsafeFileError(f"{self.main.name}: {error}") from error
-        for file in self._checkpoint.files:
-            if file.path == wanted:
-                return self._reader_view(file)
-        raise CheckpointError(f"{self.main.name}: needs the file {shorten(path, _MAX_PATH)!r}, which is not beside it")
+        file = self._by_path.get(wanted)
+        if file is None:
+            what = shorten(path, _MAX_PATH)
+            raise CheckpointError(f"{self.main.name}: needs the file {what!r}, which is not beside it")
+        return self._reader_view(file)
 
     def tensors(self, path: str) -> Iterator[StoredTensor]:
         """Yield the tensors of a companion file, read by the reader that recognizes it."""

@@ -12,7 +12,7 @@ from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.known_models import KnownFiles
 from filtercrawl.pipeline.discovery.companion_files import find_companion_files
-from filtercrawl.pipeline.discovery.file_questions import FileReaders, is_part, is_readable, with_companions
+from filtercrawl.pipeline.discovery.file_questions import FileReaders, PartCheck, is_readable, with_companions
 
 _SHARD: Final = re.compile(r"(?<!\d)\d{1,6}-of-\d{1,6}(?!\d)")
 
@@ -90,13 +90,17 @@ class PartFinder:
             return
         state = known.files if known is not None else None
         unchanged = state is not None and [etag for _, etag in state] == [file.etag for file in checkpoint.files]
+        unsettled = []
         for file in listed:
             if is_shard_name(file.path or file.url):
-                settled = unchanged and not (self._catalog and self._catalog.has_location(file.url))
-                if settled or self._is_part(checkpoint, file):
+                if unchanged and not (self._catalog and self._catalog.has_location(file.url)):
                     yield file.url
+                else:
+                    unsettled.append((checkpoint, file, self._listed[file.url]))
             elif self._is_data_of(file, main):
                 yield file.url
+        answers = self._readers.ask(PartCheck, unsettled, lambda _: False) if unsettled else ()
+        yield from (file.url for (_, file, _), answer in zip(unsettled, answers, strict=True) if answer)
 
     def _is_data_of(self, companion: RemoteFile, main: RemoteFile) -> bool:
         """Return whether a companion is external data: no checkpoint itself, of one that can be read."""
@@ -104,11 +108,6 @@ class PartFinder:
             return False
         # One that cannot be read now may be read again later.
         return not (self._catalog and self._catalog.has_content_from(companion.url))
-
-    def _is_part(self, checkpoint: Checkpoint, file: RemoteFile) -> bool:
-        subject = (checkpoint, file, self._listed[file.url])
-        (answer,) = self._readers.ask(is_part, [subject], lambda _: False)
-        return answer
 
     def _is_readable(self, url: str) -> bool:
         """Return whether a checkpoint of the listing can be read."""

@@ -6,6 +6,7 @@ each chunk (`torch.distributed.checkpoint.metadata`, `.filesystem`).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -13,7 +14,7 @@ from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.range_file import FileSlice, RandomAccessFile
-from filtercrawl.api.reader import CheckpointContent, Files
+from filtercrawl.api.reader import CheckpointContent, CompanionCheck, Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.budget import Budget
@@ -49,15 +50,17 @@ class DistributedCheckpoint:
         records = read_metadata(file, Budget(file)).tensors
         return tuple(sorted({chunk.path for record in records for chunk in record.chunks}))
 
-    def owns_companion(self, file: RandomAccessFile, path: str, tensors: Sequence[StoredTensor]) -> bool:
-        """Return whether the companion is a shard of one chunk, an archive of torch like any other."""
-        chunks = [
-            (chunk, record.dtype) for record in read_metadata(file, Budget(file)).tensors for chunk in record.chunks
-            if PurePosixPath(chunk.path) == PurePosixPath(path)
-        ]  # fmt: skip
-        return [(chunk.start, chunk.sizes, dtype) for chunk, dtype in chunks] == [
-            (0, tensor.shape, tensor.dtype) for tensor in tensors
-        ]
+    def companion_check(self, file: RandomAccessFile) -> CompanionCheck:
+        """Return whether a companion is a shard of one chunk, an archive of torch like any other."""
+        chunks: defaultdict[str, list[tuple[int, tuple[int, ...], str]]] = defaultdict(list)
+        for record in read_metadata(file, Budget(file)).tensors:
+            for chunk in record.chunks:
+                chunks[str(PurePosixPath(chunk.path))].append((chunk.start, chunk.sizes, record.dtype))
+
+        def is_part(path: str, tensors: Sequence[StoredTensor]) -> bool:
+            return chunks[str(PurePosixPath(path))] == [(0, tensor.shape, tensor.dtype) for tensor in tensors]
+
+        return is_part
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor of the state dict; no shard is read before its numbers are.

@@ -157,13 +157,14 @@ def test_a_shard_of_one_chunk_is_a_part_and_another_archive_is_none() -> None:
     files = chunked(WEIGHT, [box((0, 6), (0, 4), *FULL)])
     metadata, shard = MemoryFile(files[".metadata"]), OneFile(MemoryFile(saved(WEIGHT)))
     alone = list(READERS["torch-zip"].tensors(shard))
-    assert not READER.owns_companion(metadata, "__0_0.distcp", alone)  # its chunk does not begin where the file does
+    assert not READER.companion_check(metadata)("__0_0.distcp", alone)  # its chunk does not begin where the file does
     moved = Metadata(
         {"conv.weight": pickle.loads(files[".metadata"]).state_dict_metadata["conv.weight"]}, None,
         {MetadataIndex("conv.weight", torch.Size([0] * 4)): _StorageInfo("__0_0.distcp", 0, len(saved(WEIGHT)))},
     )  # fmt: skip
     metadata = MemoryFile(pickle.dumps(moved))
-    assert READER.owns_companion(metadata, "__0_0.distcp", alone)
-    assert not READER.owns_companion(metadata, "other.distcp", alone)
+    is_part = READER.companion_check(metadata)
+    assert is_part("__0_0.distcp", alone)
+    assert not is_part("other.distcp", alone)
     other = OneFile(MemoryFile(saved({"a": WEIGHT, "b": WEIGHT})))
-    assert not READER.owns_companion(metadata, "__0_0.distcp", list(READERS["torch-zip"].tensors(other)))
+    assert not is_part("__0_0.distcp", list(READERS["torch-zip"].tensors(other)))

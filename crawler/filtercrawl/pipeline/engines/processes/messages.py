@@ -94,12 +94,12 @@ class Ask:
     """Questions about local files; the worker sends `Started`, and a `Replied` for each subject.
 
     Attributes:
-        question: A function of a module, called with the installed readers and a subject.
+        question: A function of a module, called with the installed readers; what it returns, with each subject.
         subjects: What is asked about.
         limits: What each answer may use.
     """
 
-    question: Callable[[Sequence[Reader], Any], Any]
+    question: Callable[[Sequence[Reader]], Callable[[Any], Any]]
     subjects: tuple[Any, ...]
     limits: ProcessLimits
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import EngineError
-from filtercrawl.api.reader import Reader
+from filtercrawl.pipeline.discovery.file_questions import Question
 from filtercrawl.pipeline.engines.processes.limits import MAX_FALSE_STARTS
 from filtercrawl.pipeline.engines.processes.messages import Ask, ProcessLimits, Replied
 from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, WorkerProcess
@@ -48,7 +48,7 @@ class ReadersInWorker:
 
     def ask(
         self,
-        question: Callable[[Sequence[Reader], Subject], Reply],
+        question: Question[Subject, Reply],
         subjects: Sequence[Subject],
         unanswered: Callable[[Subject], Reply],
     ) -> Iterator[Reply]:

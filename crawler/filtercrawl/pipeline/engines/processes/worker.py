@@ -135,11 +135,12 @@ class _Worker:
 
     def _answer(self, order: Ask) -> None:
         self._guard.network = False
+        answer = order.question(self._plugins.readers)
         for subject in order.subjects:
             limit_this_process(order.limits, self._imported)
             value, failed = None, False
             try:
-                value = order.question(self._plugins.readers, subject)
+                value = answer(subject)
             except BaseException as error:  # noqa: BLE001 - a plugin may raise SystemExit
                 logger.debug("a question about a file has no answer: %s", describe_error(error))
                 failed = True
