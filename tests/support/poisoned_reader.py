@@ -22,6 +22,7 @@ from filtercrawl.api import Files, RandomAccessFile, StoredTensor, TensorLocatio
 
 MAGIC: Final = b"FCPOISON"
 AT_SIGHT: Final = b"FCGLANCE"
+AT_NUMBERS: Final = b"FCNUMBER"
 HEADER_BYTES: Final = 1024
 SHAPE: Final = (8, 4, 3, 3)
 
@@ -31,17 +32,18 @@ Harm = Literal[
 ]  # fmt: skip
 
 
-def write_poisoned(path: Path, harm: Harm, *, times: int, at_sight: bool = False) -> Path:
+def write_poisoned(path: Path, harm: Harm, *, times: int, magic: bytes = MAGIC) -> Path:
     """Write a file with one layer whose reader does harm the first times; returns the log of its attempts.
 
     Args:
         path: The file.
         harm: What the reader does.
         times: How often.
-        at_sight: Whether it does so when it is asked if it can read the file.
+        magic: When it does so: `MAGIC` for when it reads the structure, `AT_SIGHT` for when it is asked if it can read
+            the file, `AT_NUMBERS` for when the numbers of the layer are read.
     """
     log = path.parent.with_name(f"{path.name}.attempts")
-    header = (AT_SIGHT if at_sight else MAGIC) + json.dumps({"harm": harm, "times": times, "log": str(log)}).encode()
+    header = magic + json.dumps({"harm": harm, "times": times, "log": str(log)}).encode()
     weight = np.random.default_rng(len(path.name)).standard_normal(SHAPE, dtype=np.float32)
     path.write_bytes(header.ljust(HEADER_BYTES) + weight.tobytes())
     return log
@@ -54,16 +56,30 @@ class PoisonedReader:
         magic = file.read(0, len(MAGIC)) if file.size > HEADER_BYTES else b""
         if magic == AT_SIGHT:
             harm_as_stated(file)
-        return magic in (MAGIC, AT_SIGHT)
+        return magic in (MAGIC, AT_SIGHT, AT_NUMBERS)
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        if files.main.read(0, len(MAGIC)) == MAGIC:
-            harm_as_stated(files.main)
-        location = TensorLocation(file=files.main, offset=HEADER_BYTES, dtype="float32", shape=SHAPE)
+        file, magic = files.main, files.main.read(0, len(MAGIC))
+        if magic == MAGIC:
+            harm_as_stated(file)
+        numbers = PoisonedNumbers(file) if magic == AT_NUMBERS else file
+        location = TensorLocation(file=numbers, offset=HEADER_BYTES, dtype="float32", shape=SHAPE)
         yield StoredTensor(name="conv.weight", key="conv.weight", shape=SHAPE, dtype="float32", location=location)
+
+
+class PoisonedNumbers:
+    """A file that does harm when it is read."""
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        self.name, self.size = file.name, file.size
+        self._file = file
+
+    def read(self, offset: int, length: int) -> bytes:
+        harm_as_stated(self._file)
+        return self._file.read(offset, length)
 
 
 def harm_as_stated(file: RandomAccessFile) -> None:

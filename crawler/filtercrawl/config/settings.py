@@ -123,8 +123,8 @@ class Settings:
     structure_limit: Annotated[
         WorkerTime,
         Setting(
-            "Fail checkpoints for which reading the structure (headers, names, graphs) takes this much CPU time, and "
-            "0.25s more for each megabyte."
+            "Fail checkpoints for which reading the structure (headers, names, graphs), or decoding the weights, takes "
+            "this much CPU time, and 0.25s more for each megabyte."
         ),
     ] = 10.0
     memory_limit: Annotated[

@@ -80,8 +80,8 @@ def sync(
         stall_timeout: Try a checkpoint once more whose reader makes no progress for so many seconds, or a time such as
             `15m` (the default).
         cpu_limit: Try a checkpoint once more whose reader takes so many seconds of CPU time, by default `1h`.
-        structure_limit: Fail a checkpoint for which reading the structure (headers, names, graphs) takes so many
-            seconds of CPU time, by default `10s`, and 0.25 s more for each megabyte.
+        structure_limit: Fail a checkpoint for which reading the structure (headers, names, graphs), or decoding the
+            weights, takes so many seconds of CPU time, by default `10s`, and 0.25 s more for each megabyte.
         memory_limit: Try a checkpoint once more, alone, whose reader takes so many bytes of memory; a number, or a size
             such as `4G`. By default 3/4 of the machine's memory, divided by `jobs`.
         max_bytes: Stop after reading so many bytes; a number, or a size such as `2G`.

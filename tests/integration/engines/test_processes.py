@@ -30,7 +30,7 @@ from filtercrawl.pipeline.engines.processes.make import worker_processes
 from filtercrawl.pipeline.report import SyncReport
 from support.engines import RunOn, files
 from support.http_server import Fault, FileServer
-from support.poisoned_reader import Harm, write_poisoned
+from support.poisoned_reader import AT_NUMBERS, AT_SIGHT, Harm, write_poisoned
 from support.zoo_files import models
 
 pytestmark = [
@@ -92,7 +92,7 @@ def test_whatever_a_reader_does_it_costs_one_checkpoint(
     for harm in harms:
         write_poisoned(zoo / f"{harm}.bin", harm, times=99)
     log = write_poisoned(zoo / "server.bin", "kill_server", times=1)
-    write_poisoned(zoo / "at-sight.bin", "abort", times=99, at_sight=True)
+    write_poisoned(zoo / "at-sight.bin", "abort", times=99, magic=AT_SIGHT)
     write_networks(zoo)
     report = run_on("local", jobs=2, memory_limit=512 * MIB, cpu_limit=1.0)
     assert report.failures == {
@@ -110,14 +110,15 @@ def test_whatever_a_reader_does_it_costs_one_checkpoint(
 
 def test_a_parser_that_never_returns_costs_one_checkpoint_some_seconds(run_on: RunOn, zoo: Path) -> None:
     log = write_poisoned(zoo / "loop.bin", "loop_in_c", times=99)
-    write_poisoned(zoo / "sight.bin", "loop_in_c", times=99, at_sight=True)
+    write_poisoned(zoo / "sight.bin", "loop_in_c", times=99, magic=AT_SIGHT)
+    write_poisoned(zoo / "numbers.bin", "loop_in_c", times=99, magic=AT_NUMBERS)
     write_networks(zoo)
     report = run_on("local", jobs=2, structure_limit=0.5)
     reason = (
-        "reading its structure takes more than 0.5s of CPU time, and 0.25s for each megabyte; "
+        "reading its structure or its weights takes more than 0.5s of CPU time, and 0.25s for each megabyte; "
         "--structure-limit allows more"
     )
-    assert report.failures == {"local/loop.bin": reason, "local/sight.bin": reason}
+    assert report.failures == dict.fromkeys(("local/loop.bin", "local/numbers.bin", "local/sight.bin"), reason)
     assert len(log.read_text().split()) == 1
     assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (3, 1)
 
@@ -139,7 +140,9 @@ def test_a_small_hdf5_file_over_which_the_library_loops_costs_some_seconds(run_o
     write_networks(zoo)
     report = run_on("local", jobs=2, structure_limit=0.5)
     assert list(report.failures) == ["local/loop.h5"]
-    assert report.failures["local/loop.h5"].startswith("reading its structure takes more than 0.5s of CPU time")
+    assert report.failures["local/loop.h5"].startswith(
+        "reading its structure or its weights takes more than 0.5s of CPU time"
+    )
     assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (3, 1)
 
 
@@ -292,7 +295,7 @@ def test_a_cancelled_run_ends_soon_whatever_its_readers_do(harm: Harm, run_on: R
 
 @pytest.mark.exhaustive
 def test_a_listing_ends_when_it_is_cancelled_though_a_reader_hangs_in_it(run_on: RunOn, zoo: Path) -> None:
-    log = write_poisoned(zoo / "a.bin", "hang", times=99, at_sight=True)
+    log = write_poisoned(zoo / "a.bin", "hang", times=99, magic=AT_SIGHT)
     cancellation = CancellationToken()
 
     def cancel_when_read() -> None:

@@ -22,7 +22,7 @@ from filtercrawl.python_api.failures import group_failures
         ("ran out of memory while reading; give this machine more memory, or set --jobs 1", "out of memory"),
         ("its process was killed, as by a system that is short of memory; fewer --jobs take less", "out of memory"),
         ("used 1h of CPU time; --cpu-limit allows more", "too slow"),
-        ("reading its structure takes more than 10s of CPU time; --structure-limit allows more", "too slow"),
+        ("reading its structure or its weights takes more than 10s of CPU time", "too slow"),
         ("no progress for 900s", "too slow"),
         ("not read in 2 attempts, the last one alone: its process crashed (SIGABRT)", "its reader died"),
         ("code tried to write /stolen while the file was read; refused", "code that is not allowed"),

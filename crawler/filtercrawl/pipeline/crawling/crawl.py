@@ -81,7 +81,7 @@ class Crawler:
         write_slots: Limits how many checkpoints are written at a time, while others are fetched.
         verify_all: Fetch every file in full whose SHA-256 is declared, and verify it.
         cancellation: Ends the run.
-        limit_structure: Limits what reading the structure of so many bytes may take, while the block runs.
+        limit_reading: Returns what limits the blocks that read a checkpoint of so many bytes, together.
         prefetch_budget: Limits the bytes that are fetched before they are written.
         on_stage: Called at each step of the work.
     """
@@ -94,7 +94,7 @@ class Crawler:
     write_slots: WriteSlots
     verify_all: bool = False
     cancellation: CancellationToken = field(default_factory=CancellationToken)
-    limit_structure: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext()
+    limit_reading: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext()
     prefetch_budget: WeightedSemaphore = field(default_factory=lambda: WeightedSemaphore(_PREFETCH_BYTES))
     on_stage: Callable[[], None] | None = None
 
@@ -141,7 +141,8 @@ class Crawler:
             structure = None if files.local else structure_of(source, task.checkpoint)
             if structure is not None and should_download_whole_file(structure, task, files):
                 files.fetch_whole()  # before the header can say the same
-            with self.limit_structure(files.size):
+            structure_limit = self.limit_reading(files.size)
+            with structure_limit:
                 reader = files.reader()
             digest = files.sha256()  # of local files; of others what their server has declared by now
             owner = self._claim_content(digest, task, timer)
@@ -151,7 +152,7 @@ class Crawler:
             )  # fmt: skip
             if identified.duplicate_of is not None or identified.unchanged:
                 return with_fetch_stats(identified, files)
-            with self.limit_structure(files.size):
+            with structure_limit:
                 content = read_content(reader, files)
             if reason := reason_against_code(content, refuse=task.refuse_code):
                 return CrawlResult(task=task, error=one_line(reason), code=content.code)
@@ -160,12 +161,14 @@ class Crawler:
             with timer.stage("extract"):
                 extracted = extract(files.main.name, stored, task, self.sources, structure)
             classified = extracted.classified
+            timer.limit("fetch", self.limit_reading(files.size))
             staged = self._fetch_and_write(extracted, task, files, timer)
             try:
                 proof = None
                 if files.local and classified.emitted:
                     hashes = hashes_of_layers(classified, staged.rows)
-                    proof = files.uncounted(lambda: digest_tensors(stored, hashes, files.size, self.cancellation))
+                    with timer.stage("fetch"):
+                        proof = files.uncounted(lambda: digest_tensors(stored, hashes, files.size, self.cancellation))
                 files.check_unchanged()
                 digest = files.sha256()
             except CheckpointError:

@@ -14,7 +14,7 @@ from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.effective.plan import plan_recipes
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.extract import attach_architecture, warn_of_part
-from filtercrawl.pipeline.crawling.structure_limit import limit_structure
+from filtercrawl.pipeline.crawling.reading_limit import ReadingLimit
 from filtercrawl.pipeline.discovery.architectures import architecture_of
 from filtercrawl.pipeline.inspection import Inspection, InspectionRequest
 from filtercrawl.transport import network
@@ -35,7 +35,7 @@ def inspect_checkpoint(plugins: Plugins, request: InspectionRequest) -> Inspecti
     checkpoint, seconds = request.checkpoint, request.structure_seconds
     source = plugins.sources[request.source]
     with CheckpointFiles(checkpoint, plugins.readers, network(request.network), source) as files:
-        with nullcontext() if seconds is None else limit_structure(seconds, files.size):
+        with nullcontext() if seconds is None else ReadingLimit(seconds, files.size):
             reader = files.reader()
             content = read_content(reader, files)
         warn_of_part(files.main.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 
 class StageTimer:
@@ -23,7 +23,12 @@ class StageTimer:
         self._on_stage = on_stage
         self.seconds: dict[str, float] = {}
         self._running: list[str] = []
+        self._limits: dict[str, AbstractContextManager[None]] = {}
         self._since = time.perf_counter()
+
+    def limit(self, name: str, limit: AbstractContextManager[None]) -> None:
+        """Run the blocks of a stage that contains no other under a limit, from now on."""
+        self._limits[name] = limit
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -32,7 +37,8 @@ class StageTimer:
         self._running.append(name)
         self.seconds.setdefault(name, 0.0)
         try:
-            yield
+            with self._limits.get(name, nullcontext()):
+                yield
         finally:
             self._charge()
             self._running.pop()

@@ -7,7 +7,7 @@ from typing import Final
 
 from filtercrawl.api.formatting import format_size
 from filtercrawl.config.fields import show_duration
-from filtercrawl.pipeline.crawling.structure_limit import SECONDS_PER_MEGABYTE
+from filtercrawl.pipeline.crawling.reading_limit import SECONDS_PER_MEGABYTE
 from filtercrawl.pipeline.engines.processes.limits import NO_MEMORY, NO_PROCESS
 from filtercrawl.pipeline.engines.processes.messages import ProcessLimits
 
@@ -31,8 +31,8 @@ def describe_exit(code: int | None, limits: ProcessLimits) -> str:
         return f"used {show_duration(limits.cpu_seconds)} of CPU time; --cpu-limit allows more"
     if -code == signal.SIGPROF:
         return (
-            f"reading its structure takes more than {show_duration(limits.structure_seconds)} of CPU time, and "
-            f"{SECONDS_PER_MEGABYTE}s for each megabyte; --structure-limit allows more"
+            f"reading its structure or its weights takes more than {show_duration(limits.structure_seconds)} of CPU "
+            f"time, and {SECONDS_PER_MEGABYTE}s for each megabyte; --structure-limit allows more"
         )
     if -code == signal.SIGKILL:
         return KILLED

@@ -16,8 +16,8 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config.device import select_device
 from filtercrawl.config.environment import cache_home
 from filtercrawl.pipeline.crawling.crawl import ContentClaims, Crawler, WriteSlots, one_line
+from filtercrawl.pipeline.crawling.reading_limit import ReadingLimit
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
-from filtercrawl.pipeline.crawling.structure_limit import limit_structure
 from filtercrawl.pipeline.crawling.unexpected_error import unexpected_reason
 from filtercrawl.pipeline.engines.workers.log_records import LogCollector
 from filtercrawl.pipeline.engines.workers.messages import Finished, Update, WorkerSettings
@@ -95,7 +95,7 @@ class TaskCrawler:
             verify_all=self._settings.verify_all,
             cancellation=self.cancellation,
             on_stage=self._count_step,
-            limit_structure=partial(limit_structure, self._settings.structure_seconds),
+            limit_reading=partial(ReadingLimit, self._settings.structure_seconds),
         )
         try:
             return Finished(result=crawler.crawl(task))
