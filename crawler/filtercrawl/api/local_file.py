@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -13,6 +16,24 @@ from filtercrawl.api.checkpoint import RemoteFile, local_path
 from filtercrawl.api.errors import ChangedError, CheckpointError, UnsafeFileError
 from filtercrawl.api.hub_cache import may_link_to
 from filtercrawl.api.range_file import check_range
+
+
+class _ByteSet:
+    """Positions of bytes, as sorted ranges that do not touch; `size` is their number."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+
+    def add(self, start: int, stop: int) -> None:
+        """Add the bytes from `start` to `stop`, exclusive."""
+        first, last = bisect_left(self._stops, start), bisect_right(self._starts, stop)
+        if first < last:
+            start, stop = min(start, self._starts[first]), max(stop, self._stops[last - 1])
+            self.size -= sum(self._stops[first:last]) - sum(self._starts[first:last])
+        self.size += stop - start
+        self._starts[first:last], self._stops[first:last] = [start], [stop]
 
 
 class LocalFile:
@@ -24,13 +45,13 @@ class LocalFile:
         path: Path of the file.
         name: Name of the file in messages.
         size: Length in bytes when it was opened.
-        bytes_read: Bytes read so far.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
         self.name = name or path.name
-        self.bytes_read = 0
+        self._read = _ByteSet()
+        self._counts = True
         self._lock = threading.Lock()
         self._fd = -1  # so that `close` works on a file that could not be opened
         try:
@@ -45,9 +66,23 @@ class LocalFile:
         self._identity = status.st_dev, status.st_ino
         self._version = file_version(status)
 
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read so far, each counted once however often it was read."""
+        return self._read.size
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Do not count what is read while the block runs."""
+        before, self._counts = self._counts, False
+        try:
+            yield
+        finally:
+            self._counts = before
+
     def read(self, offset: int, length: int) -> bytes:
         check_range(self, offset, length)
-        chunks = []
+        start, stop, chunks = offset, offset + length, []
         try:
             while length:  # one pread returns at most 2 GiB, and may return less
                 chunk = os.pread(self._fd, length, offset)
@@ -59,8 +94,7 @@ class LocalFile:
         except OSError as error:
             raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        with self._lock:
-            self.bytes_read += len(data)
+        self._count(start, stop)
         return data
 
     def read_into(self, offset: int, target: memoryview) -> None:
@@ -75,8 +109,12 @@ class LocalFile:
                 filled += read
         except OSError as error:
             raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
-        with self._lock:
-            self.bytes_read += filled
+        self._count(offset, offset + filled)
+
+    def _count(self, start: int, stop: int) -> None:
+        if self._counts and start < stop:
+            with self._lock:
+                self._read.add(start, stop)
 
     @property
     def etag(self) -> str:

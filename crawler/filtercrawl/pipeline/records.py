@@ -106,7 +106,7 @@ class CrawlResult:
         verification: What the bytes were checked against: `sha256`, `etag`, `size` or `none`.
         version: The server's version of the file, such as its ETag.
         structure_error: Why the architecture is not known although the source should know it.
-        bytes_fetched: Bytes fetched, or read of local files; hashing does not count.
+        bytes_fetched: Bytes fetched, or read of local files, of those each once; hashing does not count.
         requests: Requests sent for the files.
         fetched_in_full: Whether every byte was fetched, which pays if most of them are needed.
         seconds: Seconds by stage.

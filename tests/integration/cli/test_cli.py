@@ -48,9 +48,9 @@ def test_sync_says_how_to_load_the_result(call, zoo: Path, dataset: Path) -> Non
 
 
 def test_no_more_than_all_of_a_file_is_said_to_be_read(call, zoo: Path, dataset: Path) -> None:
-    """Every reader looks at the head of a local file: together at more than a tiny one holds."""
+    """Every reader looks at the head of a local file, and all of a tiny one is in it."""
     put(zoo / "tiny.safetensors", {"conv.weight": torch.ones(1, 1, 3, 3)})
-    assert "%" not in call("sync", f"local:{zoo}", "--dataset", dataset).stdout
+    assert "(100.0 %)" in call("sync", f"local:{zoo}", "--dataset", dataset).stdout
     (zoo / "tiny.safetensors").unlink()
     put(zoo / "net.safetensors", state() | {"head.weight": torch.ones(500, 500)})
     assert " %)" in call("sync", f"local:{zoo}", "--dataset", dataset).stdout

@@ -66,6 +66,7 @@ def test_every_crawled_checkpoint_has_one_line(
     read = fields(records["local/a.safetensors"])
     assert (read["reason"], read["requests"]) == (None, 0)
     assert 0 < read["bytes_fetched"] <= report.bytes_fetched
+    assert read["bytes_fetched"] <= (zoo / "a.safetensors").stat().st_size
     assert {"header", "extract", "wait", "fetch", "write", "commit"} == set(read["seconds"])
     assert all(seconds >= 0 for seconds in read["seconds"].values())
     assert records["local/a.safetensors"].levelno == logging.INFO

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,21 @@ def test_a_local_file_notices_every_change(tmp_path: Path) -> None:
             file.check_unchanged()
     with pytest.raises(CheckpointError, match="no: No such file"):
         LocalFile(tmp_path / "no")
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 10), st.booleans()), max_size=20))
+def test_a_byte_counts_once_however_often_it_is_read(reads: list[tuple[int, int, bool]]) -> None:
+    counted: set[int] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x"
+        path.write_bytes(bytes(50))
+        with LocalFile(path) as file:
+            for offset, length, counts in reads:
+                with nullcontext() if counts else file.uncounted():
+                    file.read(offset, length)
+                if counts:
+                    counted.update(range(offset, offset + length))
+                assert file.bytes_read == len(counted)
 
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a\\..\\x", "C:x", "file:x", "a\0b", ".."])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, is_local
 from filtercrawl.api.errors import (
@@ -28,7 +29,6 @@ from filtercrawl.config.urls import redact_url
 from filtercrawl.transport import MeasuredTransport, OpenedFile
 from filtercrawl.transport.link_estimate import LinkEstimate
 
-T = TypeVar("T")
 # Characters of the path of a missing file, which may be of any length, as in messages.
 _MAX_PATH: Final = 200
 
@@ -62,7 +62,6 @@ class CheckpointFiles:
         self._opened: dict[str, LocalFile | OpenedFile] = {}
         self._parts: dict[str, RandomAccessFile] = {}
         self._sums: dict[str, str] = {}
-        self._hashed = 0
 
     @property
     def main(self) -> RandomAccessFile:
@@ -165,16 +164,17 @@ class CheckpointFiles:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes read of local files, without hashing, and bytes fetched of remote ones."""
-        return sum(file.bytes_read for file in self._opened.values()) - self._hashed
+        """Bytes read of local files, each once and without hashing, and bytes fetched of remote ones."""
+        return sum(file.bytes_read for file in self._opened.values())
 
-    def uncounted(self, read: Callable[[], T]) -> T:
-        """Call a function whose reads do not count as `bytes_read`, as hashing does not."""
-        before = self.bytes_read
-        try:
-            return read()
-        finally:
-            self._hashed += self.bytes_read - before
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Do not count what is read of local files while the block runs, as hashing does not count."""
+        with ExitStack() as stack:
+            for file in self._opened.values():
+                if isinstance(file, LocalFile):
+                    stack.enter_context(file.uncounted())
+            yield
 
     @property
     def requests(self) -> int:
@@ -225,10 +225,8 @@ class CheckpointFiles:
         if file.url not in self._sums:
             if opened is None or not (isinstance(opened, LocalFile) or opened.fetched_in_full):
                 return self._stated(file)
-            before = opened.bytes_read
-            self._sums[file.url] = sha256(self._reader_view(file))
-            if isinstance(opened, LocalFile):
-                self._hashed += opened.bytes_read - before
+            with self.uncounted():
+                self._sums[file.url] = sha256(self._reader_view(file))
         found, stated = self._sums[file.url], self._stated(file)
         if stated not in (None, found):
             raise CheckpointError(f"{display_name(file)}: has sha256 {found[:16]}..., but {stated[:16]}... is recorded")

@@ -167,8 +167,8 @@ class Crawler:
                 proof = None
                 if files.local and classified.emitted:
                     hashes = hashes_of_layers(classified, staged.rows)
-                    with timer.stage("fetch"):
-                        proof = files.uncounted(lambda: digest_tensors(stored, hashes, files.size, self.cancellation))
+                    with timer.stage("fetch"), files.uncounted():
+                        proof = digest_tensors(stored, hashes, files.size, self.cancellation)
                 files.check_unchanged()
                 digest = files.sha256()
             except CheckpointError:
