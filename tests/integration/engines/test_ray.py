@@ -21,7 +21,7 @@ from filtercrawl.api.progress import NullProgress
 from filtercrawl.pipeline.report import SyncReport
 from support.engines import RunOn, files
 from support.http_server import FileServer
-from support.poisoned_reader import write_poisoned
+from support.poisoned_reader import AT_NUMBERS, MAGIC, write_poisoned
 from support.zoo_files import models
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -165,6 +165,16 @@ def test_a_checkpoint_that_ends_every_worker_fails_alone(run_on: RunOn, dataset:
         "local/poisoned.bin": "failed", "local/net0.safetensors": "emitted", "local/net1.safetensors": "emitted",
         "local/net2.safetensors": "emitted",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("magic", [MAGIC, AT_NUMBERS])
+def test_a_parser_that_never_returns_ends_its_worker_by_the_limit_of_reading(
+    magic: bytes, run_on: RunOn, zoo: Path
+) -> None:
+    log = write_poisoned(zoo / "poisoned.bin", "loop_in_c", times=1, magic=magic)
+    report = run_on("ray", structure_limit=1.0)
+    assert (report.failures, report.checkpoints["new"]) == ({}, 1)
+    assert len(set(log.read_text().split())) == 2
 
 
 def test_a_checkpoint_without_progress_is_read_by_another_worker(run_on: RunOn, zoo: Path) -> None:
