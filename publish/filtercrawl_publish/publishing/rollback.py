@@ -108,19 +108,20 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
         raise UsageError(f"{repository.id}@{version}: not a dataset version, it has no {manifest.PATH}")
     changed = {path for path, file in restored.items() if differs(file, latest.get(path))}
     deleted = tuple(sorted(latest.keys() - restored.keys()))
-    name = _new_name(repository, state, options)
-    if not changed and not deleted and options.version is not None:
-        repository.tag(name, head, f"{TITLE_PREFIX}{name}, the content of {version}")
-        return RollbackResult(
-            outcome="published", repository=repository.id, version=name, commit=head, restored=version
-        )
-    if not changed and not deleted:
+    is_same = not changed and not deleted
+    if is_same and (options.version is None or state.tags.get(options.version) == head):
         return RollbackResult(
             outcome="finished" if state.completed else "nothing",
             repository=repository.id,
-            version=state.head_version,
+            version=options.version or state.head_version,
             commit=head,
             restored=version,
+        )
+    name = _new_name(repository, state, options)
+    if is_same:
+        repository.tag(name, head, f"{TITLE_PREFIX}{name}, the content of {version}")
+        return RollbackResult(
+            outcome="published", repository=repository.id, version=name, commit=head, restored=version
         )
     advice = (
         f"roll back to a later version, or delete their weights with `filtercrawl withdraw {repository.id} --purge`"

@@ -143,6 +143,21 @@ def test_rollback_that_was_cut_short(hub: HubServer, cli: Cli) -> None:
     assert len(repo.commits) == number
 
 
+@pytest.mark.usefixtures("grown")
+def test_a_named_rollback_that_was_cut_short_is_completed_and_not_refused(hub: HubServer, cli: Cli) -> None:
+    repo = hub.datasets[REPO]
+    hub.fail("*/tag/*", *[Fault(status=403)])
+    cli("rollback", REPO, "v2026.11.22", "--version", "good", code=1)
+    assert "good" not in repo.tags
+    found = cli("rollback", REPO, "v2026.11.22", "--version", "good")
+    assert (found["what"], found["version"]) == ("finished", "good")
+    assert repo.tags["good"] == repo.head.sha
+    again = cli("rollback", REPO, "v2026.11.22", "--version", "good")
+    assert (again["what"], again["version"]) == ("nothing", "good")
+    taken = cli("rollback", REPO, "good", "--version", "v2026.11.22", code=2)
+    assert "v2026.11.22" in taken["error"]
+
+
 @pytest.mark.exhaustive
 def test_rollback_of_a_folder(zoo: Path, dataset: Path, run_sync: Sync, cli: Cli, tmp_path: Path) -> None:
     place = tmp_path / "published"
