@@ -7,9 +7,6 @@ from collections.abc import Iterator, Sequence, Set
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.pipeline.discovery.discover import Listing
 
-# Outcomes of checkpoints of which the dataset holds nothing.
-_NOTHING_HELD = frozenset({"skipped", "withdrawn", "failed"})
-
 
 def find_restricted(listings: Sequence[Listing], catalog: Catalog, offered: Set[str]) -> dict[str, str]:
     """Return why there is no access any more, by the model id of what is held.
@@ -29,7 +26,7 @@ def find_restricted(listings: Sequence[Listing], catalog: Catalog, offered: Set[
         listed = [model_id for model_id, _ in catalog.listed_by(listing.selector.id) if model_id not in offered]
         for row in catalog.models_by_id(listed):
             name = next(filter(reasons.__contains__, _names_above(row.offered_as)), None)
-            if name is not None and row.outcome not in _NOTHING_HELD:
+            if name is not None and row.has_content:  # also of one that has failed since
                 restricted[row.model_id] = reasons[name]
     return dict(sorted(restricted.items()))
 

@@ -226,6 +226,17 @@ def test_what_was_skipped_or_withdrawn_is_not_removed(catalog: Catalog) -> None:
     assert find_removed([listing()], catalog, set()) == []
 
 
+def test_all_that_is_held_of_a_repository_without_access_is_dropped(catalog: Catalog, planner: MakePlanner) -> None:
+    held = [row("r/a", tensors_emitted=1), row("r/b", outcome="no_kernels", tensors_emitted=0)]
+    held.append(row("r/c", outcome="failed", reason="cut off", tensors_emitted=1))  # what was read before stays
+    know(catalog, *held, row("r/d", outcome="failed"), row("r/e", outcome="skipped"), row("r/f", outcome="withdrawn"))
+    know(catalog, row("other/a", tensors_emitted=1))
+    gated = listing(skipped=(Skipped(name="r", reason="gated", restricted=True),))
+    plan = planner(restricted="remove").plan([gated])
+    assert plan.restricted == dict.fromkeys(["lab/r/a", "lab/r/b", "lab/r/c"], "gated")
+    assert plan.dropped == plan.restricted.keys()
+
+
 def test_what_an_opt_out_names_is_removed_once(catalog: Catalog, planner: MakePlanner) -> None:
     gone = row("e", outcome="withdrawn")
     know(catalog, row("a"), row("b", outcome="skipped"), row("c", aliases=("alias",)), row("d"), gone)
