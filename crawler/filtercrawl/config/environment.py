@@ -63,7 +63,7 @@ def remember_token(token: str | None) -> None:
 
 def hide_tokens(text: str, tokens: Iterable[str]) -> str:
     """Return a text without tokens."""
-    for token in tokens:
+    for token in sorted(tokens, key=len, reverse=True):  # one may begin like another
         if len(token) >= _SHORTEST_TOKEN:
             text = text.replace(token, _HIDDEN)
     return text

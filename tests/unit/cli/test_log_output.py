@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from filtercrawl.cli.log_output import JsonFormatter, LogFormat, RedactionFilter, StderrHandler, configure_logging
+from filtercrawl.config import hide_tokens
 
 TOKEN = "hf_0123456789abcdef"
 SIGNED = f"https://user:{TOKEN}@cdn.example/net.bin?X-Signature=sealed&token={TOKEN}#part"
@@ -23,6 +24,11 @@ def record(message: str, *args: object, **extra: Any) -> logging.LogRecord:
     )
     RedactionFilter(lambda: [TOKEN, "it"]).filter(made)
     return made
+
+
+@pytest.mark.parametrize("tokens", [(TOKEN, TOKEN[:8]), (TOKEN[:8], TOKEN)])
+def test_of_a_token_that_begins_like_another_nothing_is_left(tokens: tuple[str, str]) -> None:
+    assert hide_tokens(f"a {TOKEN} b", tokens) == "a (hidden) b"
 
 
 @pytest.mark.parametrize(
