@@ -11,9 +11,9 @@ _MAX_LENGTH: Final = 300
 # Characters that make markup anywhere in a line; the three of HTML become entities, which no dialect misreads.
 _HTML: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _MARKUP: Final = re.compile(r"[\\`*\[\]{}#|~$^@]")
-# An underscore inside a word is none, and the sign of a URL is one for GitHub.
+# An underscore inside a word is none, and GitHub makes a link of what begins like an address.
 _UNDERSCORES: Final = re.compile(r"(?<!\w)_+")
-_URL: Final = re.compile(r":(?=//)")
+_URL: Final = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 # What begins a list, or underlines a title, at the beginning of a line.
 _LIST: Final = re.compile(r"[-+=]|(?<=\d)[.)](?=\s|$)")
 
@@ -29,8 +29,8 @@ def escape_markdown(text: str) -> str:
     line = _MARKUP.sub(r"\\\g<0>", line)
     line = "".join(_HTML.get(c, c) for c in line)
     line = _UNDERSCORES.sub(lambda found: found[0].replace("_", r"\_"), line)
-    line = _URL.sub(r"\:", line)
+    line = _URL.sub(r"\\\g<0>", line)
     digits = len(line) - len(line.lstrip("0123456789"))
-    if match := _LIST.match(line, digits) if digits else re.match("[-+=]", line):
+    if match := _LIST.match(line, digits):
         line = f"{line[: match.start()]}\\{line[match.start() :]}"
     return line

@@ -36,6 +36,7 @@ def test_names_paths_and_sentences_stay_as_they_are(text: str) -> None:
         ("- a", r"\- a"),
         ("a\n# b", r"a \# b"),
         ("https://a.b", r"https\://a.b"),
+        ("at _www.a.b, WWW.c.d", r"at \_www\.a.b, WWW\.c.d"),
         ("x" * 301, "x" * 299 + "…"),
     ],
 )
