@@ -124,7 +124,7 @@ def end_after(time_limit: float | None, cancellation: CancellationToken) -> Iter
     if time_limit is None:
         yield None
         return
-    timer = threading.Timer(time_limit + GRACE_SECONDS, cancellation.cancel)
+    timer = threading.Timer(min(time_limit + GRACE_SECONDS, threading.TIMEOUT_MAX), cancellation.cancel)
     timer.daemon = True
     timer.start()
     try:
