@@ -241,15 +241,16 @@ class Settings:
 
     @property
     def network(self) -> NetworkSettings:
-        """The settings that the transport needs; HF_TOKEN is the Hub's token where `[auth]` names no other."""
+        """The settings that the transport needs; HF_TOKEN is the Hub's token where `[auth]` names no other.
+
+        Without the budgets, which are those of what a sync reads.
+        """
         auth = dict(self.auth)
         if os.environ.get("HF_TOKEN"):
             auth.setdefault(origin(hub_endpoint()), "HF_TOKEN")
         return NetworkSettings(
             auth=auth,
             mirrors=self.mirrors,
-            max_requests=self.max_requests,
-            max_bytes=self.max_bytes,
             cache=self.cache or cache_home(),
             cache_size=self.cache_size,
             local_redirects=self.local_redirects,

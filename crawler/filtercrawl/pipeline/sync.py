@@ -57,7 +57,8 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
 
         select_device(settings.device)  # refuse it whether or not there is something to read
     context = replace(context, cancellation=context.cancellation.child())  # a time limit ends the crawl, not the run
-    transport = context.transport or network(settings.network, cancellation=context.cancellation, options=RUN_OPTIONS)
+    limited = replace(settings.network, max_requests=settings.max_requests, max_bytes=settings.max_bytes)
+    transport = context.transport or network(limited, cancellation=context.cancellation, options=RUN_OPTIONS)
     log_start(chosen, settings.dataset)
     run.count(transport)
     with (

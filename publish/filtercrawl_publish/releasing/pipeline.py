@@ -86,9 +86,7 @@ def run_release(request: ReleaseRequest) -> ReleaseReport:
 
 
 def _release(request: ReleaseRequest, report: ReleaseReport) -> None:
-    # The budgets limit the sync: what it read until they were used up is still published.
-    settings = replace(request.settings.network, max_requests=None, max_bytes=None)
-    transport = network(settings, cancellation=request.cancellation)
+    transport = network(request.settings.network, cancellation=request.cancellation)
     try:
         _run_steps(request, report, transport)
     finally:

@@ -10,7 +10,9 @@ import pytest
 from filtercrawl import inspect
 from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.plugin_manager import Plugins
+from support.http_server import FileServer
 from support.poisoned_reader import Harm, write_poisoned
+from support.zoo_files import put, state
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -45,6 +47,18 @@ def test_a_reader_that_is_lost_is_one_line(
         inspect(zoo / "net.bin", plugins=poisoned_plugins)
     assert str(failure.value) == f"net.bin: {reason}"
     assert log.read_text().split() not in ([], [str(os.getpid())])
+
+
+@pytest.mark.parametrize("engine", ["local", "threads"])
+def test_budgets_of_runs_do_not_limit_it(
+    engine: str, zoo: Path, poisoned_plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FileServer() as server:
+        url = server.put("/net.safetensors", put(zoo / "net.safetensors", state()).read_bytes())
+        index = server.pages("/index", [[{"name": "net", "files": [{"url": url, "path": "net.safetensors"}]}]])
+        for name, value in {"ENGINE": engine, "MAX_REQUESTS": "1", "MAX_BYTES": "1"}.items():
+            monkeypatch.setenv(f"FILTERCRAWL_{name}", value)
+        assert inspect(f"served:{index}", plugins=poisoned_plugins).format == "safetensors"
 
 
 def test_what_a_reader_raises_is_told(zoo: Path, poisoned_plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,6 +211,14 @@ def test_verify_of_a_repo(hub: HubServer, cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("grown")
+def test_budgets_of_runs_limit_no_command_on_versions(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FILTERCRAWL_MAX_REQUESTS", "1")
+    monkeypatch.setenv("FILTERCRAWL_MAX_BYTES", "1")
+    assert cli("rollback", REPO, "v2026.11.22")["what"] == "published"
+    assert cli("verify", REPO)["sound"]
+
+
+@pytest.mark.usefixtures("grown")
 def test_a_weight_that_only_reading_finds(hub: HubServer, cli: Cli, tmp_path: Path) -> None:
     commit = hub.datasets[REPO].head
     path = next(path for path in commit.files if path.startswith("data/layers/"))

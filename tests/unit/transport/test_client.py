@@ -474,9 +474,7 @@ def test_settings_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         cache_size=2048,
         auth={"https://lab.example": "LAB"},
         mirrors={"https://huggingface.co/": "http://127.0.0.1:8000/"},
-        max_requests=9,
-        max_bytes=1024,
-    )
+    )  # and no budgets, which are those of a sync
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert resolve({}, tmp_path).network.auth["https://huggingface.co"] == "HF_TOKEN"
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1234/")

@@ -26,7 +26,7 @@ def worker_settings(settings: Settings, plugins: Plugins, folder: str, sharers: 
         secret(variable)  # so that the log of this process hides it in the records of workers too
     return WorkerSettings(
         entries=tuple((entry.name, entry.value, entry.group) for entry in plugins.entries),
-        network=replace(network, cache=settings.cache, max_requests=None, max_bytes=None),
+        network=replace(network, cache=settings.cache),
         device=settings.device,
         verify_all=settings.prove,
         sharers=sharers,
