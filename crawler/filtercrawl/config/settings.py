@@ -154,7 +154,11 @@ class Settings:
         ),
     ] = False
     time_limit: Annotated[
-        Duration | None, Setting("Stop cleanly after this long, for example 5h; what is in progress has a minute more.")
+        Duration | None,
+        Setting(
+            "Stop cleanly this long after the start, for example 5h; a listing or checkpoints in progress have a "
+            "minute more."
+        ),
     ] = None
     metrics: Annotated[
         File | None,

@@ -41,6 +41,7 @@ class SyncContext:
         progress: Receives progress.
         transport: Network access; None for the one that the settings describe.
         cancellation: Cancel it to end the run cleanly after the checkpoints that have begun.
+        deadline: When no more checkpoints may start, of `time.monotonic`; None for no limit.
         now: Time of the run, written into the tables.
         approval: The part of the plan that may be carried out; None for all of it.
         layer_store: Where the layers files are stored; None for the dataset folder alone.
@@ -52,6 +53,7 @@ class SyncContext:
     progress: Progress = field(default_factory=NullProgress)
     transport: MeasuredTransport | None = None
     cancellation: CancellationToken = field(default_factory=CancellationToken)
+    deadline: float | None = None
     now: datetime = field(default_factory=now)
     approval: Approval | None = None
     layer_store: LayerStore | None = None

@@ -69,6 +69,7 @@ def plan_executor(
         settings=context.settings,
         progress=context.progress,
         cancellation=context.cancellation,
+        deadline=context.deadline,
         save=save,
     )
 

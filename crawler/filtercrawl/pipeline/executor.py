@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Final
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled, DatasetError
@@ -21,9 +19,6 @@ from filtercrawl.pipeline.records import OUT_OF_MEMORY, CommitOutcome, CrawlResu
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_checkpoint
 
-# Seconds that checkpoints in progress have to be finished when the time of the run is over.
-GRACE_SECONDS: Final = 60.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlanExecutor:
@@ -36,6 +31,7 @@ class PlanExecutor:
         settings: The budgets of the run.
         progress: Receives a line for each checkpoint.
         cancellation: Ends the run.
+        deadline: When no more checkpoints may start, of `time.monotonic`; None for no limit.
         save: Called after each commit; saves, now and then, what was committed.
         committed: The model ids of the tasks whose results were committed.
     """
@@ -46,6 +42,7 @@ class PlanExecutor:
     settings: Settings
     progress: Progress
     cancellation: CancellationToken
+    deadline: float | None = None
     save: Callable[[], None] = lambda: None
     committed: set[str] = field(default_factory=set)
 
@@ -55,13 +52,9 @@ class PlanExecutor:
         Raises:
             DatasetError: The disk is full, or the catalog cannot be used; what was committed before is kept.
         """
-        with end_after(self.settings.time_limit, self.cancellation) as deadline:
-            self._execute(tasks, report, deadline)
-
-    def _execute(self, tasks: Sequence[CrawlTask], report: SyncReport, deadline: float | None) -> None:
 
         def may_start() -> bool:
-            return not self.cancellation.cancelled and not report.budget_exhausted(self.settings, deadline)
+            return not self.cancellation.cancelled and not report.budget_exhausted(self.settings, self.deadline)
 
         emitted: list[CrawlTask] = []
         self.progress.start(len(tasks))
@@ -108,26 +101,3 @@ class PlanExecutor:
         """Have layers files moved elsewhere when they take all the space that they may."""
         if report.disk_is_full(self.settings):
             report.bytes_on_disk = self.layer_store.free_space()
-
-
-@contextmanager
-def end_after(time_limit: float | None, cancellation: CancellationToken) -> Iterator[float | None]:
-    """Cancel what is still in progress in the block `GRACE_SECONDS` after a time limit, as over a server that drips.
-
-    Args:
-        time_limit: Seconds; None for no limit.
-        cancellation: Of the work in the block.
-
-    Yields:
-        When nothing more may start, of `time.monotonic`; None for no limit.
-    """
-    if time_limit is None:
-        yield None
-        return
-    timer = threading.Timer(min(time_limit + GRACE_SECONDS, threading.TIMEOUT_MAX), cancellation.cancel)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield time.monotonic() + time_limit
-    finally:
-        timer.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence, Set
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -20,6 +21,7 @@ from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_end, log_listing, log_start
 from filtercrawl.pipeline.run_recorder import RunRecorder
+from filtercrawl.pipeline.time_limit import end_after
 from filtercrawl.transport import network
 from filtercrawl.transport.hub import restored_hub_client
 from filtercrawl.transport.options import RUN_OPTIONS
@@ -47,6 +49,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     """
     run = RunRecorder(context.cancellation, context.settings.metrics)
     settings, progress = context.settings, context.progress
+    deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
     check_engine(settings)
     if unkept := ", ".join(settings.limits_not_kept):
@@ -56,7 +59,8 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         from filtercrawl.config.device import select_device  # imports torch
 
         select_device(settings.device)  # refuse it whether or not there is something to read
-    context = replace(context, cancellation=context.cancellation.child())  # a time limit ends the crawl, not the run
+    # A time limit ends listing and crawling, not the run.
+    context = replace(context, cancellation=context.cancellation.child(), deadline=deadline)
     limited = replace(settings.network, max_requests=settings.max_requests, max_bytes=settings.max_bytes)
     transport = context.transport or network(limited, cancellation=context.cancellation, options=RUN_OPTIONS)
     log_start(chosen, settings.dataset)
@@ -77,20 +81,22 @@ def run_stages(chosen: Sequence[Selector], context: SyncContext, stages: Stages,
     """List, plan, crawl, record and write the tables."""
     settings, progress, dataset = context.settings, context.progress, stages.dataset
     repair_after_crash(dataset, progress)
-    with run.stage("list"):
-        listings = stages.discovery.list_all(chosen)
-        refuse_files_in(settings.dataset, listings)
-        for listing in listings:
-            log_listing(listing)
-    with run.stage("plan"):
-        plan = stages.planner.plan(listings)
-        report = SyncReport.of(listings, plan, dataset.layer_bytes() if settings.max_disk is not None else 0)
-        run.report = report
-    if settings.dry_run:
-        propose(plan, context, stages, report)
-    else:
-        context.check_plan(plan)
-        carry_out(plan, listings, context, stages, run)
+    with end_after(context.deadline, context.cancellation):
+        with run.stage("list"):
+            listings = stages.discovery.list_all(chosen)
+            refuse_files_in(settings.dataset, listings)
+            for listing in listings:
+                log_listing(listing)
+        with run.stage("plan"):
+            plan = stages.planner.plan(listings)
+            report = SyncReport.of(listings, plan, dataset.layer_bytes() if settings.max_disk is not None else 0)
+            run.report = report
+        if settings.dry_run:
+            propose(plan, context, stages, report)
+        else:
+            context.check_plan(plan)
+            carry_out(plan, listings, context, stages, run)
+    if not settings.dry_run:
         run.end()
         if dataset.catalog.needs_export:
             progress.message("writing the tables")

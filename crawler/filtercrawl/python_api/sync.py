@@ -91,7 +91,7 @@ def sync(
         max_requests: Send at most so many requests.
         local_redirects: Follow redirects of public servers to addresses of this machine, private networks and cloud
             metadata.
-        time_limit: Stop cleanly after so many seconds, or a time such as `5h`.
+        time_limit: Stop cleanly so many seconds after the start, or a time such as `5h`.
         metrics: Write the counts of the run into this file, for the textfile collector of Prometheus.
         prove: Fetch files in full where a SHA-256 is stated, and check them against it.
         refuse_code: Fail checkpoints whose files name code that loading them elsewhere would run.

@@ -23,7 +23,7 @@ from filtercrawl.api.errors import Cancelled, DatasetError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress
 from filtercrawl.config import Settings
-from filtercrawl.pipeline import executor
+from filtercrawl.pipeline import time_limit
 from filtercrawl.pipeline.discovery.file_questions import is_readable
 from filtercrawl.pipeline.engines.processes.driver import ProcessDriver
 from filtercrawl.pipeline.engines.processes.make import worker_processes
@@ -199,7 +199,7 @@ def test_a_checkpoint_that_kills_the_server_each_time_fails_alone(run_on: RunOn,
 def test_a_server_that_drips_does_not_outlive_the_time_limit(
     engine: str, run_on: RunOn, dataset: Path, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(time_limit, "GRACE_SECONDS", 1.0)
     write_networks(zoo, 1)
     data = (zoo / "net0.safetensors").read_bytes()
     with FileServer() as server:
@@ -212,6 +212,19 @@ def test_a_server_that_drips_does_not_outlive_the_time_limit(
         assert time.monotonic() - began < 40
     assert (report.failures, report.n_left) == ({}, 1)
     assert models(dataset) == {}
+
+
+def test_a_listing_that_drips_does_not_outlive_the_time_limit(
+    run_on: RunOn, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_limit, "GRACE_SECONDS", 1.0)
+    with FileServer() as server:
+        server.json("/index.json", [])
+        server.fail("/index.json", Fault(cut=1, end="stall", seconds=60), always=True)
+        selector, began = f"served:{server.url}/index.json", time.monotonic()
+        report = run_on("threads", selector, time_limit=1.0)
+        assert time.monotonic() - began < 20
+    assert report.problems == {selector: "the run ended before it was complete"}
 
 
 def test_a_full_disk_ends_the_run_and_no_checkpoint_has_failed(run_on: RunOn, dataset: Path, zoo: Path) -> None:

@@ -17,7 +17,7 @@ from filtercrawl.api.checkpoint import (
     local_name,
     local_path,
 )
-from filtercrawl.api.errors import UsageError, describe_error
+from filtercrawl.api.errors import Cancelled, UsageError, describe_error
 from filtercrawl.api.formatting import format_count
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
@@ -86,9 +86,16 @@ class Discovery:
         Raises:
             UsageError: A source rejects its pattern, or two folders offer different files under one name.
         """
-        listings = [self._with_companions(self._list(selector)) for selector in dict.fromkeys(selectors)]
+        listings = [self._listing(selector) for selector in dict.fromkeys(selectors)]
         refuse_name_collisions(listings, self.catalog)
         return listings
+
+    def _listing(self, selector: Selector) -> Listing:
+        """List one selector; where the run ends meanwhile, nothing that it offers is known."""
+        try:
+            return self._with_companions(self._list(selector))
+        except Cancelled as error:
+            return Listing(selector=selector, problem=describe_end(error))
 
     def _list(self, selector: Selector) -> Listing:
         """List one selector until its source ends or fails."""
@@ -120,6 +127,8 @@ class Discovery:
                     skipped.append(allowed)
         except UsageError:
             raise
+        except Cancelled as error:
+            problem = describe_end(error)
         except Exception as error:  # noqa: BLE001 - a plugin's source may raise anything
             problem = describe_error(error)
         return Listing(
@@ -166,6 +175,11 @@ class Discovery:
         """Return the files of each checkpoint as they were read last."""
         ids = [f"{selector.source}/{checkpoint.name}" for checkpoint in checkpoints]
         return map((self.catalog.files_by_id(ids) if self.catalog else {}).get, ids)
+
+
+def describe_end(cancelled: Cancelled) -> str:
+    """Return why a listing is not complete whose run ended meanwhile: by a budget, its time limit or a signal."""
+    return str(cancelled) or "the run ended before it was complete"
 
 
 def with_visual_category(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkpoint:
