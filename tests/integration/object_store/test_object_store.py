@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,20 +157,30 @@ def test_a_writer_that_slept_is_overtaken(
     assert server.objects(url) == files(folder)
 
 
+@pytest.mark.parametrize("is_caught", [True, False])
 def test_a_lost_lease_cancels_the_run(
-    url: str, server: ObjectStoreServer, settings_on: Machine, monkeypatch: pytest.MonkeyPatch
+    is_caught: bool, url: str, server: ObjectStoreServer, settings_on: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "_LEASE_SECONDS", 0.2)
     cancellation = CancellationToken()
 
-    def work() -> None:
+    def work(caught: type[Exception]) -> None:
         with stored_dataset(settings_on(), cancellation=cancellation, create=True):
             server.files().pipe_file(f"{url}/.filtercrawl/leases/00000009.json", b"{}")
-            with pytest.raises(Cancelled):
+            with suppress(caught):
                 cancellation.sleep(60)
 
     with pytest.raises(ConflictError, match="another run took over this dataset"):
-        work()
+        work(Cancelled if is_caught else ConflictError)
+
+
+def test_who_reads_keeps_nobody_from_writing(
+    filled: Path, server: ObjectStoreServer, settings_on: Machine, sync_on: SyncUrl
+) -> None:
+    sync_on("one")
+    put(filled / "late.safetensors", state(9))
+    with stored_dataset(settings_on("one"), read_only=True):
+        assert sync_on("one").checkpoints["new"] == 1
 
 
 def test_a_store_without_conditional_writes_is_refused(

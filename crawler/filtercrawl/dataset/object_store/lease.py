@@ -73,6 +73,11 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is known that somebody else has taken the lease."""
+        return self._lost.is_set()
+
     def check(self) -> None:
         """Check that nobody else has taken the lease.
 
@@ -81,7 +86,7 @@ class Lease:
         """
         if not self._is_last():
             self._lost.set()
-        if self._lost.is_set():
+        if self.lost:
             raise self.overtaken()
 
     def overtaken(self) -> ConflictError:
@@ -99,7 +104,7 @@ class Lease:
         """
         self._ended.set()
         self._thread.join()
-        if not self._lost.is_set():
+        if not self.lost:
             try:
                 self._store.write(self._path, self._content(ended=True, clean=clean))
             except FiltercrawlError as error:  # it expires by itself

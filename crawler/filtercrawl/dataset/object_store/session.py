@@ -7,13 +7,13 @@ import logging
 import secrets
 import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Final
 
 from filelock import FileLock, Timeout
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import ConflictError, DatasetError, UsageError
+from filtercrawl.api.errors import Cancelled, ConflictError, DatasetError, UsageError
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.card import card
@@ -208,15 +208,14 @@ def stored_dataset(
     store.check()
     _check_place(store, create=create)
     if read_only:
-        with ExitStack() as stack:
-            with suppress(ConflictError):  # the process that is at work has restored the folder
-                stack.enter_context(_only_process(settings))
-                _restore(settings, store, progress or NullProgress())
-            dataset = StoredDataset(settings, store, None, None)
-            try:
-                yield dataset
-            finally:
-                dataset.end()
+        # Where another process is at work, that has restored the folder; none has to wait until this one has read it.
+        with suppress(ConflictError), _only_process(settings):
+            _restore(settings, store, progress or NullProgress())
+        dataset = StoredDataset(settings, store, None, None)
+        try:
+            yield dataset
+        finally:
+            dataset.end()
         return
     with _only_process(settings):
         cancel = (cancellation or CancellationToken()).cancel
@@ -232,6 +231,10 @@ def stored_dataset(
             yield dataset
             dataset.save()
             dataset.delete_staged()
+        except Cancelled:
+            if lease.lost:  # which is why
+                raise lease.overtaken() from None
+            raise
         finally:
             dataset.end()
 
