@@ -10,7 +10,7 @@ from filtercrawl.api.errors import CheckpointError, FiltercrawlError
 from filtercrawl.config.fields import show_duration
 from filtercrawl.pipeline.engines.processes.losses import describe_exit
 from filtercrawl.pipeline.engines.processes.messages import Call, Returned
-from filtercrawl.pipeline.engines.processes.server_handle import ForkServer
+from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, UnreadableMessageError
 from filtercrawl.pipeline.engines.workers.log_records import replay
 from filtercrawl.pipeline.engines.workers.messages import Started, Update
 
@@ -42,7 +42,7 @@ def call_in_worker(server: ForkServer, order: Call, name: str) -> Any:
             server.receive()  # or the server did not start
             if not worker.connection.poll(_POLL_SECONDS):
                 continue
-            message = worker.connection.recv()
+            message = worker.receive()
             if isinstance(message, Started):
                 began = time.monotonic()
             elif isinstance(message, Update):
@@ -54,8 +54,9 @@ def call_in_worker(server: ForkServer, order: Call, name: str) -> Any:
                 if message.error is not None:
                     raise message.error
                 return message.value
-    except (EOFError, ConnectionError) as error:
-        reason = describe_exit(server.exit_code(worker), order.limits)
+    except (EOFError, ConnectionError, UnreadableMessageError) as error:
+        is_lost = not isinstance(error, UnreadableMessageError)
+        reason = describe_exit(server.exit_code(worker), order.limits) if is_lost else error
         raise CheckpointError(f"{name}: {reason}") from error
     finally:
         server.kill(worker)

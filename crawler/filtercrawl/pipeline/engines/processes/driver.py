@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final
 
-from filtercrawl.api.errors import EngineError, describe_error
+from filtercrawl.api.errors import EngineError
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.engines.engine import n_crawled, on_this_machine
 from filtercrawl.pipeline.engines.processes.limits import (
@@ -30,7 +30,7 @@ from filtercrawl.pipeline.engines.processes.messages import (
     Place,
     ProcessLimits,
 )
-from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, WorkerProcess
+from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, UnreadableMessageError, WorkerProcess
 from filtercrawl.pipeline.engines.workers.attempt import Attempt, Job, Loss
 from filtercrawl.pipeline.engines.workers.budget import Budget
 from filtercrawl.pipeline.engines.workers.driver import Driver
@@ -184,15 +184,14 @@ class ProcessDriver(Driver[ProcessAttempt]):
     def _receive_from(self, job: Job[ProcessAttempt]) -> None:
         attempt = job.attempt
         assert attempt is not None
-        connection = attempt.worker.connection
         try:
-            message = connection.recv()
+            message = attempt.worker.receive()
         except (EOFError, OSError):
             self._lose(job, self._loss_of(attempt))
             return
-        except Exception as error:  # noqa: BLE001 - its process is in pieces, or a plugin sends what is only there
+        except UnreadableMessageError as error:
             self._server.kill(attempt.worker)
-            self._lose(job, Loss(reason=f"its process sent what cannot be read ({describe_error(error)})", counts=True))
+            self._lose(job, Loss(reason=str(error), counts=True))
             return
         attempt.note(message)
         if isinstance(message, Started):
@@ -211,8 +210,9 @@ class ProcessDriver(Driver[ProcessAttempt]):
     def _receive_last(self, attempt: ProcessAttempt) -> None:
         """Receive from a worker that was asked to end."""
         try:
-            message = attempt.worker.connection.recv()
-        except (EOFError, OSError):
+            message = attempt.worker.receive()
+        except (EOFError, OSError, UnreadableMessageError):
+            self._server.kill(attempt.worker)
             self._ended.remove(attempt)
             return
         if isinstance(message, Finished):

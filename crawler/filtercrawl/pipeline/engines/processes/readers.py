@@ -12,7 +12,7 @@ from filtercrawl.api.errors import EngineError
 from filtercrawl.pipeline.discovery.file_questions import Question
 from filtercrawl.pipeline.engines.processes.limits import MAX_FALSE_STARTS
 from filtercrawl.pipeline.engines.processes.messages import Ask, ProcessLimits, Replied
-from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, WorkerProcess
+from filtercrawl.pipeline.engines.processes.server_handle import ForkServer, UnreadableMessageError, WorkerProcess
 from filtercrawl.pipeline.engines.workers.log_records import replay
 from filtercrawl.pipeline.engines.workers.messages import Started, Update
 
@@ -96,7 +96,7 @@ class ReadersInWorker:
                     replay(message.update.logs)
                     left -= 1
                 yield message
-        except (EOFError, OSError):  # it has ended
+        except (EOFError, OSError, UnreadableMessageError):  # it has ended, or is in pieces
             return
 
     def _next(self, worker: WorkerProcess) -> Any:
@@ -108,6 +108,6 @@ class ReadersInWorker:
             self._cancellation.raise_if_cancelled()
             if waited_since is not None and time.monotonic() - waited_since > self._limits.stall_seconds:
                 return None
-        message = worker.connection.recv()
+        message = worker.receive()
         worker.started = worker.started or isinstance(message, Started)
         return message

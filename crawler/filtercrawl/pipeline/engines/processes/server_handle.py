@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any, Final
 
-from filtercrawl.api.errors import EngineError
+from filtercrawl.api.errors import EngineError, describe_error
 from filtercrawl.config.environment import environment
 from filtercrawl.pipeline.engines.processes.messages import Exited, Fork, Kill, Ready, ServerSettings
 
@@ -28,6 +28,10 @@ _END_SECONDS: Final = 5.0
 _BUILDING: Final = ("timm", "torchvision")
 # Libraries whose threads would be started by an import: a fork has only one, and workers use one each anyway.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class UnreadableMessageError(Exception):
+    """A worker sent what cannot be read: its process is in pieces, or a plugin sends what exists only there."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,6 +49,21 @@ class WorkerProcess:
     server: int
     connection: Connection[Any, Any]
     started: bool = False
+
+    def receive(self) -> Any:
+        """Return the next message; wait for it.
+
+        Raises:
+            EOFError: It has ended.
+            OSError: The same.
+            UnreadableMessageError: Its message cannot be read.
+        """
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            raise
+        except Exception as error:
+            raise UnreadableMessageError(f"its process sent what cannot be read ({describe_error(error)})") from error
 
 
 class ForkServer:
