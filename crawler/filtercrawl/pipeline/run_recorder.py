@@ -77,15 +77,16 @@ class RunRecorder:
             version: The version of filtercrawl.
         """
         self._catalog, self._row = catalog, catalog.begin_run(started, version)
+        dataset_id = catalog.dataset_id
         try:
             yield
         except BaseException as error:
             with suppress(*CATALOG_ERRORS):  # the catalog may be what the run ended for
                 self._save("stopped" if isinstance(error, Cancelled) else "failed")
-                self._write_metrics(catalog)
+            self._write_metrics(dataset_id)
             raise
         self.end()
-        self._write_metrics(catalog)
+        self._write_metrics(dataset_id)
 
     def save_if_due(self) -> None:
         """Write the counts into the catalog, now and then."""
@@ -144,10 +145,10 @@ class RunRecorder:
             }
         )
 
-    def _write_metrics(self, catalog: Catalog) -> None:
+    def _write_metrics(self, dataset_id: str) -> None:
         if self._metrics is not None and self._row is not None:
             try:
-                write_metrics(self._metrics, metrics_text(self._row, catalog.dataset_id))
+                write_metrics(self._metrics, metrics_text(self._row, dataset_id))
             except DatasetError as error:  # the dataset is none the worse
                 logger.warning("%s", error)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,3 +112,19 @@ def test_parts_add_up_however_a_run_ends(
     assert row.new_failures == sum(outcome == "failed" for _, outcome in results)
     expected = sum(sum(result.seconds.values()) for result, _ in results)
     assert sum(getattr(row, f"work_seconds_{name}") for name in WORK_STAGES) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_damaged_catalog_leaves_no_figures_of_an_earlier_run(tmp_path: Path) -> None:
+    metrics = tmp_path / "runs.prom"
+    metrics.write_text("filtercrawl_run_outcome 1\n")
+    run = RunRecorder(CancellationToken(), metrics)
+
+    def work(catalog: Catalog) -> None:
+        with run.recorded(catalog, NOW, "1"):
+            with closing(sqlite3.connect(catalog.path)) as damaging:
+                damaging.execute("DROP TABLE runs")
+            raise OSError("disk")
+
+    with Catalog(tmp_path) as catalog, pytest.raises(OSError, match="disk"):
+        work(catalog)
+    assert 'outcome="failed"} 1\n' in metrics.read_text()

@@ -7,11 +7,14 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from filtercrawl.dataset.catalog.all_or_nothing import all_or_nothing
 from filtercrawl.dataset.catalog.damage import load_json, rows_as_written
 from filtercrawl.dataset.schema.run_row import RunRow
+
+# Runs that are all kept; of those before them one a week is.
+MAX_RUNS: Final = 400
 
 
 class Runs:
@@ -36,6 +39,7 @@ class Runs:
             (last,) = self._db.execute("SELECT coalesce(max(run), 0) FROM runs").fetchone()
             row = RunRow(run=last + 1, started=started, filtercrawl_version=version)
             self._write(row)
+            self._thin(row.run - MAX_RUNS)
         return row
 
     def put_run(self, row: RunRow) -> None:
@@ -55,6 +59,15 @@ class Runs:
     def last_runs(self, count: int) -> list[RunRow]:
         """Return the last runs, the earliest of them first."""
         return list(self._rows("WHERE run > (SELECT coalesce(max(run), 0) FROM runs) - ?", count))
+
+    def _thin(self, last: int) -> None:
+        """Of the runs up to one, keep the first of each calendar week."""
+        seen = set()
+        for row in self._rows("WHERE run <= ?", last):
+            week = row.started.isocalendar()[:2]
+            if week in seen:
+                self._db.execute("DELETE FROM runs WHERE run = ?", (row.run,))
+            seen.add(week)
 
     def _write(self, row: RunRow) -> None:
         record = json.dumps(row.to_arrow() | {"started": row.started.isoformat()})
