@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config import Settings
 from filtercrawl.load import to_tensors
 from filtercrawl.load.dataset import Dataset, open_dataset
-from filtercrawl.pipeline.checkpoint_layers import CheckpointLayers, open_checkpoint_layers
+from filtercrawl.pipeline.checkpoint_layers import CheckpointLayer, open_checkpoint_layers
 from filtercrawl.python_api.inspect import selector_of
 
 _COLUMNS = (
@@ -35,25 +35,6 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparedLayer:
-    """One layer of a checkpoint.
-
-    Attributes:
-        tensor: Name of the tensor, with `@index` for one kernel set of a bank.
-        shape: `[out, in/groups, *kernel_size]`.
-        groups: Groups of the convolution; None if unknown.
-        dtype: Type of the stored numbers.
-        read: Returns the weight, float32 of that shape.
-    """
-
-    tensor: str
-    shape: tuple[int, ...]
-    groups: int | None
-    dtype: str
-    read: Callable[[], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ComparedCheckpoint:
     """A checkpoint whose layers can be read.
 
@@ -63,7 +44,7 @@ class ComparedCheckpoint:
     """
 
     name: str
-    layers: tuple[ComparedLayer, ...]
+    layers: tuple[CheckpointLayer, ...]
 
 
 @contextmanager
@@ -88,20 +69,8 @@ def open_checkpoint(
         known = opened.models(["model_id"])["model_id"].to_pylist()
         raise UsageError(f"{opened}: has no layers of a model {unknown_name(text, known)}")
     selector = selector_of(what, plugins)
-    with open_checkpoint_layers(selector, plugins, replace(settings, kernel_size="all")) as checkpoint:
-        yield ComparedCheckpoint(name=text, layers=tuple(_of_file(checkpoint)))
-
-
-def _of_file(checkpoint: CheckpointLayers) -> Iterator[ComparedLayer]:
-    for layer in checkpoint.layers:
-        bank = layer.tensor.bank_index
-        yield ComparedLayer(
-            tensor=layer.tensor.name + ("" if bank is None else f"@{bank}"),
-            shape=layer.shape,
-            groups=layer.groups,
-            dtype=layer.tensor.dtype,
-            read=partial(checkpoint.read, layer),
-        )
+    with open_checkpoint_layers(selector, plugins, replace(settings, kernel_size="all")) as layers:
+        yield ComparedCheckpoint(name=text, layers=layers)
 
 
 def _model(model_id: str, dataset: Dataset) -> ComparedCheckpoint | None:
@@ -113,7 +82,7 @@ def _model(model_id: str, dataset: Dataset) -> ComparedCheckpoint | None:
     if all(row["conv_depth"] is not None for row in rows):
         rows.sort(key=lambda row: row["conv_depth"])
     layers = (
-        ComparedLayer(
+        CheckpointLayer(
             tensor=row["tensor"] + ("" if row["bank_index"] is None else f"@{row['bank_index']}"),
             shape=tuple(row["shape"]),
             groups=row["groups"],

@@ -15,7 +15,8 @@ from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import resolve
 from filtercrawl.display import open_progress
-from filtercrawl_analysis.comparison.checkpoint import ComparedCheckpoint, ComparedLayer, open_checkpoint
+from filtercrawl.pipeline.checkpoint_layers import CheckpointLayer
+from filtercrawl_analysis.comparison.checkpoint import ComparedCheckpoint, open_checkpoint
 from filtercrawl_analysis.comparison.layer_drift import has_drift, layer_drift
 from filtercrawl_analysis.comparison.report import LAYERS, ComparisonReport
 from filtercrawl_analysis.numerics.one_thread import one_thread
@@ -48,7 +49,7 @@ def compare(
 
     Layers correspond by name and shape; the others by their order among those of the same shape. For each pair: cosine,
     change `|a - b| / |a|`, the same after the best permutation of the filters, drift D, and whether they are equal bit
-    for bit. Memory is that of the largest layer.
+    for bit. Memory is that of the largest layer. A worker process reads files, within the limits of `inspect`.
 
     Args:
         a: A file, a selector that names one checkpoint, or with `dataset` the model_id of one in it.
@@ -151,7 +152,7 @@ def _distinct(orders: Iterable[Order]) -> list[Order]:
     return list(found.values())
 
 
-def _row(a: ComparedLayer, b: ComparedLayer, matched_by: MatchedBy, pair: LayerPair) -> dict[str, Any]:
+def _row(a: CheckpointLayer, b: CheckpointLayer, matched_by: MatchedBy, pair: LayerPair) -> dict[str, Any]:
     return {
         "layer_a": a.tensor,
         "layer_b": b.tensor,
@@ -170,7 +171,7 @@ def _row(a: ComparedLayer, b: ComparedLayer, matched_by: MatchedBy, pair: LayerP
     }
 
 
-def _unchanged(layer: ComparedLayer, pair: LayerPair) -> dict[str, Any]:
+def _unchanged(layer: CheckpointLayer, pair: LayerPair) -> dict[str, Any]:
     """Return what matching and drift give for equal layers."""
     drift = 0.0 if pair.n and has_drift(layer.shape[2:]) else None
     return {"matched_change": pair.relative_change, "moved_filters": 0, "inputs": "as stored", "drift": drift}
@@ -180,6 +181,6 @@ def _match_columns(match: FilterMatch) -> dict[str, Any]:
     return {"matched_change": match.relative_change, "moved_filters": match.moved, "inputs": match.inputs}
 
 
-def _described(layers: Iterator[ComparedLayer]) -> Iterator[str]:
+def _described(layers: Iterator[CheckpointLayer]) -> Iterator[str]:
     for layer in layers:
         yield f"{layer.tensor} ({'x'.join(map(str, layer.shape))})"

@@ -2,73 +2,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.checkpoint import is_local
+from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.reader import read_content
 from filtercrawl.config import Settings
+from filtercrawl.dataset.files.temporary_folder import temporary_folder
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.extract import attach_architecture, warn_of_part
+from filtercrawl.pipeline.crawling.reading_limit import ReadingLimit
 from filtercrawl.pipeline.discovery.architectures import architecture_of
 from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.pipeline.engines.processes.make import worker_processes
 from filtercrawl.pipeline.inspect import select_checkpoint
+from filtercrawl.pipeline.inspection import InspectionRequest
 from filtercrawl.transport import network
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointLayers:
-    """The layers of one checkpoint whose files are open.
+class LayerInfo:
+    """What the file of a checkpoint states of a layer.
 
     Attributes:
-        name: Name of the checkpoint.
-        layers: Its layers in the order of the file.
+        tensor: Name of the tensor, with `@index` for one kernel set of a bank.
+        shape: `[out, in/groups, *kernel_size]`.
+        groups: Groups of the convolution; None if unknown.
+        dtype: Type of the stored numbers.
     """
 
-    name: str
-    layers: tuple[Layer, ...]
+    tensor: str
+    shape: tuple[int, ...]
+    groups: int | None
+    dtype: str
 
-    def read(self, layer: Layer) -> NDArray[np.float32]:
-        """Return the weight of a layer, float32 `[out, in/groups, *kernel_size]`.
 
-        Raises:
-            CheckpointError: The file does not hold the bytes.
-        """
-        weight: NDArray[np.float32] = to_float32(layer, 0, layer.out_channels, torch.device("cpu")).numpy()
-        return weight
+@dataclass(frozen=True, kw_only=True)
+class CheckpointLayer(LayerInfo):
+    """A layer whose weight can be read.
+
+    Attributes:
+        read: Returns the weight, float32 of its shape; raises CheckpointError where the file does not hold the bytes.
+    """
+
+    read: Callable[[], NDArray[np.float32]]
 
 
 @contextmanager
-def open_checkpoint_layers(text: str, plugins: Plugins, settings: Settings) -> Iterator[CheckpointLayers]:
+def open_checkpoint_layers(text: str, plugins: Plugins, settings: Settings) -> Iterator[tuple[CheckpointLayer, ...]]:
     """Open the one checkpoint that a selector names, with the checks that a sync makes.
+
+    A worker process reads it, within the limits of the settings, and leaves the weights in a temporary file; with the
+    engine `threads` this one reads each layer when it is needed.
 
     Args:
         text: The selector.
         plugins: Sources and readers.
-        settings: Which kernels to keep, and how to reach the network.
+        settings: Which kernels to keep, how to reach the network, and limits.
+
+    Yields:
+        The layers in the order of the file.
 
     Raises:
         UsageError: The selector names no checkpoint, or several.
         CheckpointError: The checkpoint cannot be read.
         NetworkError: A server does not answer.
     """
-    selector = Selector.parse(text, plugins)
-    transport = network(settings.network)
-    checkpoint = select_checkpoint(text, plugins, settings, transport)
-    source = plugins.sources[selector.source]
-    with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
-        stored = read_content(files.reader(), files).tensors
+    engine = settings.engine if settings.engine == "threads" else "local"
+    alone = replace(settings, engine=engine, jobs=1, device="cpu")
+    with worker_processes(alone, plugins, CancellationToken()) as workers:
+        readers = None if workers is None else workers.readers()
+        checkpoint = select_checkpoint(text, plugins, settings, network(settings.network), readers)
+        request = InspectionRequest(
+            checkpoint=checkpoint,
+            source=Selector.parse(text, plugins).source,
+            kernel_size=settings.kernel_size,
+            network=settings.network,
+            structure_seconds=None if workers is None else settings.structure_limit,
+        )
+        if workers is None:
+            with _opened(plugins, request) as layers:
+                yield tuple(CheckpointLayer(**vars(_info(layer)), read=partial(_read, layer)) for layer in layers)
+            return
+        with temporary_folder() as folder:
+            file, local = folder / "weights", all(map(is_local, checkpoint.files))
+            infos = workers.call(_write_layers, (request, file), name=checkpoint.name, local=local)
+            yield tuple(_in_file(infos, file))
+
+
+def _write_layers(plugins: Plugins, order: tuple[InspectionRequest, Path]) -> tuple[LayerInfo, ...]:
+    """Write the weights of a checkpoint into a file, one after the other, as float32; return what they are."""
+    request, path = order
+    with _opened(plugins, request) as layers:
+        try:
+            with path.open("wb") as file:
+                for layer in layers:
+                    file.write(_read(layer).data)
+        except OSError as error:
+            why = error.strerror or error
+            raise CheckpointError(f"{path.parent}: {why}; make space, or name another folder by TMPDIR") from error
+        return tuple(map(_info, layers))
+
+
+def _in_file(infos: tuple[LayerInfo, ...], file: Path) -> Iterator[CheckpointLayer]:
+    offset = 0
+    for info in infos:
+        yield CheckpointLayer(**vars(info), read=partial(_weight_at, file, offset, info.shape))
+        offset += 4 * int(np.prod(info.shape))
+
+
+def _weight_at(file: Path, offset: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.fromfile(file, np.float32, int(np.prod(shape)), offset=offset).reshape(shape)
+
+
+@contextmanager
+def _opened(plugins: Plugins, request: InspectionRequest) -> Iterator[tuple[Layer, ...]]:
+    """Open the files of a checkpoint; its weights are read while the block runs."""
+    checkpoint, source = request.checkpoint, plugins.sources[request.source]
+    with CheckpointFiles(checkpoint, plugins.readers, network(request.network), source) as files:
+
+        def limit() -> ReadingLimit | nullcontext[None]:
+            seconds = request.structure_seconds
+            return nullcontext() if seconds is None else ReadingLimit(seconds, files.size)
+
+        with limit():
+            stored = read_content(files.reader(), files).tensors
         warn_of_part(files.main.name)
         tensors, _ = attach_architecture(*architecture_of(source, checkpoint, plugins.sources), stored)
-        layers = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix).emitted
+        layers = classify_tensors(tensors, request.kernel_size, checkpoint.prefix).emitted
         prefetch(span for layer in layers for span in layer.spans)
-        yield CheckpointLayers(name=checkpoint.name, layers=layers)
+        with limit():
+            yield layers
+
+
+def _info(layer: Layer) -> LayerInfo:
+    bank = layer.tensor.bank_index
+    return LayerInfo(
+        tensor=layer.tensor.name + ("" if bank is None else f"@{bank}"),
+        shape=layer.shape,
+        groups=layer.groups,
+        dtype=layer.tensor.dtype,
+    )
+
+
+def _read(layer: Layer) -> NDArray[np.float32]:
+    weight: NDArray[np.float32] = to_float32(layer, 0, layer.out_channels, _CPU).numpy()
+    return weight
