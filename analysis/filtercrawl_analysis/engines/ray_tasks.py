@@ -96,10 +96,8 @@ class RayEngine:
         try:
             outcome = unpack_outcome(ray.get(reference))
         except ray.exceptions.RayError as error:
-            lost = loss_of(error, started=True)
-            raise EngineError(
-                f"a task of `analyze` was lost {1 + _RETRIES} times, the last time as {lost.reason}"
-            ) from error
+            # Ray has tried it again if its process or machine was lost, and not if it raised something.
+            raise EngineError(f"a task of `analyze` failed: {loss_of(error, started=True).reason}") from error
         if outcome.unknown:
             return compute(function, item)
         if outcome.error is not None:

@@ -188,7 +188,7 @@ def test_on_ray_a_killed_process_is_replaced_and_errors_keep_their_place(
         assert list(engine.map(die_once, markers)) == ["0", "1", "2"]
         with pytest.raises(ValueError, match="three"):
             list(engine.map(fail_at_three, range(6)))
-        with pytest.raises(EngineError, match="killed or crashed"):
+        with pytest.raises(EngineError, match=r"^a task of `analyze` failed: its process was killed or crashed$"):
             list(engine.map(die, [1]))
         assert list(engine.map(lambda item: item, [1])) == [1]
 
