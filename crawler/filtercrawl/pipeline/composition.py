@@ -18,7 +18,7 @@ from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.layer_store import LayerStore
-from filtercrawl.dataset.object_store.session import StoredDataset
+from filtercrawl.dataset.object_store.stored_dataset import StoredDataset
 from filtercrawl.pipeline.committing.offers import OfferRecorder
 from filtercrawl.pipeline.discovery.discover import Discovery
 from filtercrawl.pipeline.discovery.opt_out import load_opt_out

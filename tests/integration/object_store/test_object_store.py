@@ -23,6 +23,7 @@ from filtercrawl.config.dataset_url import working_folder
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.manifest import ABOUT_RUNS
 from filtercrawl.dataset.object_store import session
+from filtercrawl.dataset.object_store import stored_dataset as saving
 from filtercrawl.dataset.object_store.layer_uploads import STAGED
 from filtercrawl.dataset.object_store.session import stored_dataset
 from filtercrawl.pipeline.report import SyncReport
@@ -115,7 +116,7 @@ def test_a_long_run_saves_meanwhile(
     run_sync: Sync,
 ) -> None:  # fmt: skip
     run_sync()
-    monkeypatch.setattr(session, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "_SAVE_SECONDS", 0.0)
     sync_on()
     assert commits(server, url) > [".filtercrawl/commits/00000003.json"]
     assert server.objects(url) == files(folder)
