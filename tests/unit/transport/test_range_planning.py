@@ -22,7 +22,7 @@ from filtercrawl.transport.range_planning import (
 from filtercrawl.transport.readahead import ReadAhead
 
 MIB = 1024 * 1024
-RANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), max_size=12)
+RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
 
 
 def as_set(ranges: object) -> set[int]:
@@ -33,9 +33,11 @@ def as_set(ranges: object) -> set[int]:
 def test_ranges_are_sets_of_bytes(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
     a, b = normalize_ranges(some), normalize_ranges(others)
     assert as_set(a) == as_set(some)
-    assert all(first[1] < second[0] for first, second in pairwise(a))
     assert as_set(intersection(a, b)) == as_set(a) & as_set(b)
     assert as_set(subtract(a, b)) == as_set(a) - as_set(b)
+    for found in (a, intersection(a, b), subtract(a, b)):
+        assert all(start < stop for start, stop in found)
+        assert all(first[1] < second[0] for first, second in pairwise(found))
     assert total_bytes(a) == len(as_set(a))
 
 
@@ -71,6 +73,21 @@ def test_a_gap_is_joined_where_a_request_costs_more() -> None:
     close = [(0, MIB), (MIB + MIN_GAP, 2 * MIB)]  # less than any request costs
     assert plan_fetch(close, missing, near).ranges == ((0, 2 * MIB),)
     assert plan_fetch(close, missing, LinkEstimate(fixed_gap=0)).ranges == tuple(close)
+
+
+def test_cached_bytes_between_two_ranges_are_not_fetched_again() -> None:
+    wanted = ((0, 10), (12, 20))
+    assert coalesce(wanted, [(0, 20)], gap=5) == ((0, 20),)
+    assert coalesce(wanted, [(0, 11), (12, 20)], gap=5) == wanted
+
+
+def test_a_fixed_gap_never_takes_the_whole_file() -> None:
+    assert plan_fetch([(0, 99)], [(0, 100)], LinkEstimate()).is_full_file
+    assert plan_fetch([(0, 99)], [(0, 100)], LinkEstimate(fixed_gap=0)).ranges == ((0, 99),)
+
+
+def test_of_a_small_file_of_which_nothing_is_wanted_nothing_is_fetched() -> None:
+    assert plan_fetch([], [(0, 100)], LinkEstimate()).ranges == ()
 
 
 def test_large_ranges_take_several_requests() -> None:
