@@ -18,6 +18,7 @@ import pytest
 import filtercrawl_publish
 from conftest import NOW, Sync
 from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.files.manifest import ABOUT_RUNS
 from support.hub.server import Fault, HubServer, sha256
 from support.publishers import REPO, Publishers, content, publishers, sound
 from support.zoo_files import models, published, put, state
@@ -229,9 +230,10 @@ def test_dry_run_and_names(
 ) -> None:
     run_sync()
     before = published(dataset)
+    files = [*before, *(path for path in ABOUT_RUNS if (dataset / path).is_file())]
     plan = children.publish(dataset, hub, dry_run=True)
     assert plan is not None
-    assert (plan["what"], plan["version"], plan["files"]) == ("planned", "v2026.11.23", len(before))
+    assert (plan["what"], plan["version"], plan["files"]) == ("planned", "v2026.11.23", len(files))
     assert (hub.datasets, published(dataset)) == ({}, before)
     named = children.publish(dataset, hub, version="v1.0")
     assert named is not None
