@@ -91,6 +91,7 @@ def seen_row(known: ModelRow, checkpoint: Checkpoint, now: datetime | None) -> M
         tried=attempted_version(checkpoint),
         files=file_etags(checkpoint),
         offered_as=None if checkpoint.name == known.name else checkpoint.name,
+        restricted=None,
         linked=is_linked(checkpoint) or None,
     )
     return replace(row, last_seen=now, state=state)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.compute
 
 from filtercrawl.api.vocabulary import TRAINED
 from filtercrawl.dataset.files.table_files import has_table
+from filtercrawl.dataset.schema.crawl_state import NO_VERSION, CrawlState
 from filtercrawl_publish.comparison.difference import Difference, LayerChurn
 from filtercrawl_publish.comparison.snapshot import (
     DatasetSnapshot,
@@ -53,7 +53,7 @@ def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) ->
         DatasetError: A table cannot be read.
     """
     layers = _LayerComparison()
-    n_unchanged, same, unchanged = 0, frozenset[str](), None
+    n_unchanged, same = 0, frozenset[str]()
     if before is not None:
         before, after, unchanged = set_unchanged_apart(before, after)
         n_unchanged, same = _count_models(unchanged), after.without
@@ -64,7 +64,7 @@ def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) ->
     difference.kernels = dict(sorted(layers.kernels.items()))
     old_models = before.models if before is not None else {}
     _compare_models(difference, old_models, after.models, layers.changed)
-    difference.kept = list(_kept(old_models, after.models, unchanged))
+    difference.kept = list(_kept(old_models, after.models))
     difference.effective = [{"model_id": name, "layers": layers.effective[name]} for name in sorted(layers.effective)]
     withdrawn = _new_rows(before, after, "withdrawn", ("model_id",))
     difference.withdrawn = [{"model_id": row["model_id"], "reason": row["reason"]} for row in withdrawn]
@@ -205,29 +205,21 @@ def _compare_models(
     }
 
 
-def _kept(old: dict[str, Row], new: dict[str, Row], unchanged: DatasetSnapshot | None) -> Iterator[Row]:
-    """Yield what both datasets hold and whose repository its source skips by now, for a reason that is new.
+def _kept(old: dict[str, Row], new: dict[str, Row]) -> Iterator[Row]:
+    """Yield what both datasets hold and its source gives no access to by now, for a reason that is new."""
+    for model_id in sorted(old.keys() & new.keys()):
+        before, after = old[model_id], new[model_id]
+        reason = _restricted(after)
+        if has_content(before) and has_content(after) and reason is not None and reason != _restricted(before):
+            yield {"model_id": model_id, "reason": reason}
 
-    Args:
-        old: Checkpoints of the first dataset, but for those in parts that both have.
-        new: The same of the second.
-        unchanged: The parts that both have.
-    """
-    skipped = {
-        name: row["reason"]
-        for name, row in new.items()
-        if row["outcome"] == "skipped" and old.get(name, {}).get("reason") != row["reason"]
-    }
-    if not skipped:
-        return
-    held = {name for name in old.keys() & new.keys() if has_content(old[name]) and has_content(new[name])}
-    rows = unchanged.rows("models", ("model_id", "n_layers")) if unchanged is not None else ()
-    held |= {row["model_id"] for row in rows if has_content(row)}
-    for model_id in sorted(held):
-        above = (str(path) for path in PurePosixPath(model_id).parents)
-        name = next(filter(skipped.__contains__, above), None)
-        if name is not None:
-            yield {"model_id": model_id, "reason": skipped[name]}
+
+def _restricted(row: Row) -> str | None:
+    """Return why the source of a checkpoint gives no access to it; None where it does, or where that is not known."""
+    try:
+        return CrawlState.unpack(row["state"], NO_VERSION, None).restricted
+    except ValueError:  # nobody else's dataset has to keep to it
+        return None
 
 
 def _compare_model(difference: Difference, key: Row, before: Row, after: Row, churn: LayerChurn | None) -> None:

@@ -53,7 +53,7 @@ class Difference:
         new: Checkpoints whose content only the second has.
         changed: Checkpoints with another file or other layers.
         gone: Checkpoints whose content only the first has, with the reason in `withdrawn` or `models`.
-        kept: Checkpoints that stay although their source skips their repository by now, with its reason.
+        kept: Checkpoints that stay although their source gives no access to them any more, with its reason.
         withdrawn: New rows of `withdrawn`.
         renamed: New rows of `renames`.
         merged: Checkpoints that became duplicates.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import timm
 
 from filtercrawl_publish.verification import verify_folder
-from support.nightly import Job
-from support.zoo_files import layers, models
+from support.nightly import ZOO, Job, place
+from support.zoo_files import layers, models, put
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
@@ -30,6 +32,35 @@ def test_it_is_kept_and_told(job: Job) -> None:
     assert f"- 1 kept, though no longer offered\n  - {A}: gated; set" in text
     assert job("--prune") == 0  # no news
     assert (job.record["outcome"], list(job.record["restricted"]["kept"])) == ("unchanged", [A])
+
+
+def test_a_single_checkpoint_that_its_source_skips_is_kept_and_told_alike(job: Job, tmp_path: Path) -> None:
+    name, model_id = "test_resnet.r160_in1k", "timm/test_resnet.r160_in1k"
+    zoo = (*ZOO, f"timm:{name}")
+    weights = put(tmp_path / "made.safetensors", timm.create_model("test_resnet").state_dict())
+    job.hub.create(f"timm/{name}", {"model.safetensors": weights.read_bytes()})
+    assert job(zoo=zoo) == 0
+    job.hub.repos[f"timm/{name}"].gated = "auto"
+    assert job(zoo=zoo) == 0
+    assert list(job.record["restricted"]["kept"]) == [model_id]
+    folder = job.published()
+    assert models(folder)[model_id]["outcome"] == "emitted"
+    text = f"- 1 kept, though no longer offered\n  - {model_id}: timm/{name} is gated; set"
+    assert text in (folder / "CHANGES.md").read_text()
+    assert job(zoo=zoo) == 0
+    assert job.record["outcome"] == "unchanged"
+    job.hub.repos[f"timm/{name}"].gated = False
+    assert job(zoo=zoo) == 0
+    assert (job.record["outcome"], job.record["restricted"]["kept"]) == ("unchanged", {})
+
+
+def test_access_that_comes_and_goes_is_told_each_time(job: Job) -> None:
+    for gated, kept in (("auto", [A]), (False, []), ("auto", [A])):
+        job.hub.repos["org/a"].gated = gated
+        place(job.hub, job.tmp, "news", job.night)  # so that there is a version
+        assert job() == 0
+        changes = json.loads((job.published() / "changes.json").read_bytes())
+        assert [row["model_id"] for row in changes["models"]["kept"]] == kept
 
 
 @pytest.mark.exhaustive

@@ -15,6 +15,7 @@ PUBLISHED: Final = (
     "linked",
     "offered_as",
     "prefix",
+    "restricted",
     "run_final",
     "tensors",
     "training",
@@ -49,6 +50,7 @@ class CrawlState:
         prefix: The prefix of the tensors' names that belong to the model.
         version: What the server called the bytes that were read.
         offered_as: The name under which the source offers the checkpoint now, where it was renamed.
+        restricted: Why its source gives no access to it any more, of what is kept nevertheless; None where it does.
         run_final: Whether it is the last of its run, where its source states it; else that follows from the steps.
         tensors: SHA-256 of all its tensors, name for name; None where it is not known.
         training: How far training was, as the files state it; None where they state nothing.
@@ -62,6 +64,7 @@ class CrawlState:
     prefix: str | None = None
     version: str | None = None
     offered_as: str | None = None
+    restricted: str | None = None
     run_final: bool | None = None
     tensors: str | None = None
     training: TrainingState | None = None
@@ -93,6 +96,7 @@ class CrawlState:
                 prefix=known.get("prefix"),
                 version=known.get("version"),
                 offered_as=known.get("offered_as"),
+                restricted=known.get("restricted"),
                 run_final=known.get("run_final"),
                 tensors=known.get("tensors"),
                 training=_training_state(known.get("training")),

@@ -60,6 +60,7 @@ class OfferRecorder:
             self.ownership.prune(model_id, OPTED_OUT)
         for model_id in sorted(plan.dropped):
             self.ownership.prune(model_id, f"no longer accessible: {plan.restricted[model_id]}")
+        self._record_restricted(plan)
         self._record_skipped(plan)
         changed_runs = self._record_unchanged(plan, {found.selector.id for found in listings if found.problem is None})
         for listing in listings:
@@ -72,6 +73,19 @@ class OfferRecorder:
         self.ownership.enforce_licenses()
         self._remember_offers(plan)
         return gone
+
+    def _record_restricted(self, plan: Plan) -> None:
+        """Note of what is kept why there is no access any more; once it is offered again, its row is looked at."""
+        for batch in batches(sorted(plan.restricted.keys() - plan.dropped)):
+            for known in list(self.catalog.models_by_id(batch)):
+                reason = plan.restricted[known.model_id]
+                if known.state.restricted == reason:
+                    continue
+                with self.catalog.transaction():
+                    row = replace(known, state=replace(known.state, restricted=reason))
+                    self.catalog.update_model(storable(row))
+                for selector_id in known.selectors or ():
+                    self.catalog.put_offers(selector_id, {known.model_id: None})
 
     def _record_skipped(self, plan: Plan) -> None:
         by_selector: defaultdict[str, list[tuple[str, Skipped]]] = defaultdict(list)

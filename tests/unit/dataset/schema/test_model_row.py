@@ -29,6 +29,7 @@ _states = st.builds(
     prefix=_text,
     version=_text,
     offered_as=_text,
+    restricted=_text,
     url=_text,
 )
 _rows = st.builds(

@@ -88,17 +88,26 @@ def models_of(folder: Path, part: str, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), folder / f"data/models/{part}.parquet")
 
 
-def test_what_is_kept_although_it_is_skipped_may_be_in_a_part_that_has_not_changed(tmp_path: Path) -> None:
-    kept = {"model_id": "hub/org/net/a.pth", "outcome": "emitted", "reason": None, "n_layers": 2}
-    skipped = {"model_id": "hub/org/net", "outcome": "skipped", "reason": "needs a licence", "n_layers": None}
-    for side, newer in (("before", []), ("after", [skipped])):
-        models_of(tmp_path / side, "part", [kept])
-        models_of(tmp_path / side, "part--v2", [skipped | {"model_id": "hub/other", "reason": "old"}, *newer])
+def test_what_is_kept_without_access_is_told_once(tmp_path: Path) -> None:
+    held = {"outcome": "emitted", "reason": None, "n_layers": 2, "state": None}
+    gated, other = '{"restricted":"gated"}', '{"restricted":"disabled"}'
+    states = {
+        "a/new": (None, gated),
+        "b/another": (other, gated),
+        "c/known": (gated, gated),
+        "d/open": (gated, None),
+        "e/of somebody else": ("[", "[]"),
+    }
+    for index, side in enumerate(("before", "after")):
+        models_of(tmp_path / side, "part", [held | {"model_id": "same"}])
+        rows = [held | {"model_id": name, "state": known[index]} for name, known in states.items()]
+        more = held | {"model_id": "z", "state": gated, "n_layers": (None, 2)[index]}
+        models_of(tmp_path / side, "part--v2", [*rows, more])
     sides = [DatasetSnapshot(tmp_path / name, name) for name in ("before", "after")]
     assert len(list(set_unchanged_apart(*sides)[2].parts())) == 1
     difference = compare_snapshots(*sides)
-    assert difference.kept == [{"model_id": "hub/org/net/a.pth", "reason": "needs a licence"}]
-    assert difference.before["models"] == difference.after["models"] == 1
+    assert difference.kept == [{"model_id": name, "reason": "gated"} for name in ("a/new", "b/another")]
+    assert (difference.before["models"], difference.after["models"]) == (6, 7)
 
 
 def test_files_to_compare() -> None:
