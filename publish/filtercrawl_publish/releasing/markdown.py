@@ -28,11 +28,13 @@ def release_summary(record: Mapping[str, Any]) -> str:
     Args:
         record: What `ReleaseReport.to_dict` returns. Its text is escaped.
     """
-    failures = record["failures"]
+    failures, title = record["failures"], _TITLES[record["outcome"]]
+    if record["finished"] is not None and record["outcome"] == "unchanged":
+        title = "finished {finished}, no changes since"
     template = text_environment("filtercrawl_publish.releasing", escape_markdown).get_template("summary.md.j2")
     context = {
         **record,
-        "title": _TITLES[record["outcome"]].format(version=record["version"]),
+        "title": title.format(**record),
         "earlier_failures": {k: v for k, v in failures["all"].items() if k not in failures["new"]},
         "warnings": dict.fromkeys(record["warnings"]),
         "removed": dict.fromkeys(record["removed"]),

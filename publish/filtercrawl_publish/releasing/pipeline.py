@@ -106,6 +106,7 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
             raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
         state, repaired = repair_head(repository, state, options)
         report.warnings, head = () if repaired is None else (repaired,), state.head
+        report.finished = state.head_version if state.completed else None
         is_completed = state.completed and request.version == state.head_version  # what a killed run of this name left
         if request.version in state.tags and not is_completed:
             raise version_exists(repository.id, str(request.version))

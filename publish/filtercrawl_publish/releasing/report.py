@@ -49,6 +49,7 @@ class ReleaseReport:
         exit_code: Of the command.
         base_version: The version that it continued; None for the first one.
         version: The version that it published.
+        finished: The version that an earlier run had committed and not tagged, and that has its tag now.
         warnings: Problems that did not prevent publishing.
         space: What became of the Space; None where there is to be none.
         reason: Why nothing was published.
@@ -69,6 +70,7 @@ class ReleaseReport:
     exit_code: int = 1
     base_version: str | None = None
     version: str | None = None
+    finished: str | None = None
     warnings: Sequence[str] = ()
     space: SpaceResult | None = None
     reason: str | None = None
@@ -98,7 +100,8 @@ class ReleaseReport:
             "filtercrawl_version": installed_version("filtercrawl"),
             "started": self.started.isoformat(timespec="seconds"),
             "outcome": self.outcome, "exit_code": self.exit_code,
-            "base": self.base_version, "version": self.version, "why": self.reason, "warnings": list(self.warnings),
+            "base": self.base_version, "version": self.version, "finished": self.finished,
+            "why": self.reason, "warnings": list(self.warnings),
             "space": self.space.to_dict() if self.space else None,
             "checkpoints": {word: report.checkpoints[word] for word in WORDS},
             "layers": report.layers, "kernels": report.kernels,
@@ -120,6 +123,8 @@ class ReleaseReport:
 
     def __str__(self) -> str:
         lines = [f"failed analysis: {name}: {reason}" for name, reason in self.failed_analyses.items()]
+        if self.finished is not None:
+            lines.append(f"finished {self.finished}, which an earlier run had committed and not tagged")
         if self.reason is not None:
             lines.append(self.reason)
         if self.version is not None:

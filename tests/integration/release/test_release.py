@@ -327,6 +327,20 @@ def test_a_version_is_named_by_hand(job: Job, net: Callable[..., None]) -> None:
     assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
 
 
+def test_a_night_that_only_finishes_an_earlier_one_says_so(job: Job) -> None:
+    job.hub.datasets[REPO].tags.pop(FIRST)
+    summary = job.tmp / "summary.md"
+    assert job("--summary", str(summary)) == 0
+    assert (job.record["outcome"], job.record["finished"], job.record["version"]) == ("unchanged", FIRST, None)
+    assert f"finished {FIRST}, which an earlier run had committed and not tagged" in " ".join(job.output.split())
+    text = summary.read_text("utf-8")
+    assert text.startswith(f"# {REPO}: finished {FIRST}, no changes since\n")
+    assert "nothing published" not in text
+    assert job("--summary", str(summary)) == 0
+    assert job.record["finished"] is None
+    assert "finished" not in job.output + summary.read_text("utf-8")
+
+
 def test_a_version_named_by_hand_whose_run_was_killed_before_its_tag_is_completed(
     job: Job, net: Callable[..., None]
 ) -> None:
@@ -334,7 +348,7 @@ def test_a_version_named_by_hand_whose_run_was_killed_before_its_tag_is_complete
     assert job("--version", "paper") == 0
     job.hub.datasets[REPO].tags.pop("paper")
     assert job("--version", "paper") == 0
-    assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
+    assert (job.record["outcome"], job.record["base"], job.record["finished"]) == ("unchanged", "paper", "paper")
     assert set(job.versions()) == {FIRST, "paper"}
 
 

@@ -51,6 +51,16 @@ def test_an_unchanged_dataset() -> None:
     assert "| last version | none |\n| checkpoints | none |\n" in text
 
 
+def test_a_version_that_an_earlier_run_had_not_tagged() -> None:
+    release = report()
+    release.outcome, release.reason, release.finished = "unchanged", "no changes since v1", "v1"
+    said = "v1 was committed by an earlier run and has its tag now.\n\n"
+    text = release_summary(release.to_dict())
+    assert text.startswith(f"# org/kernels: finished v1, no changes since\n\n{said}no changes since v1\n\n| | |\n")
+    release.outcome, release.version, release.reason = "published", "v2", None
+    assert release_summary(release.to_dict()).startswith(f"# org/kernels: published v2\n\n{said}| | |\n")
+
+
 def test_long_lists_are_counted_and_escaped() -> None:
     release = report()
     release.failed_models = {f"<b>{number:04}": "[x](y)" for number in range(1021)}
