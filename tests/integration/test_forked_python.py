@@ -69,11 +69,23 @@ def test_signals_arrive_and_nobody_is_left_behind(forked_program: str) -> None:
             time.sleep(0.01)
 
 
-def test_datasets_that_the_server_imported_uses_the_cache_of_the_child(tmp_path: Path) -> None:
+def test_libraries_that_the_server_imported_use_the_caches_of_the_child(tmp_path: Path) -> None:
+    shown = "datasets.config.HF_DATASETS_CACHE, huggingface_hub.constants.HF_HUB_CACHE"
     with forked_python("datasets") as program:
         done = subprocess.run(
-            [program, "-c", "import datasets; print(datasets.config.HF_DATASETS_CACHE)"],
-            env={"HF_DATASETS_CACHE": str(tmp_path), "PATH": os.environ["PATH"]},
+            [program, "-c", f"import datasets, huggingface_hub; print({shown})"],
+            env={
+                "HF_DATASETS_CACHE": str(tmp_path / "datasets"),
+                "HF_HUB_CACHE": str(tmp_path / "hub"),
+                "PATH": os.environ["PATH"],
+            },
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-    assert done.stdout == f"{tmp_path}\n"
+    assert done.stdout == f"{tmp_path}/datasets {tmp_path}/hub\n"
+
+
+def test_a_module_that_the_server_imported_runs_anew() -> None:
+    words = ["-m", "json.tool", "--help"]
+    with forked_python("json.tool") as program:
+        done = subprocess.run([program, *words], env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert (done.stdout[:6], done.stderr) == ("usage:", "")

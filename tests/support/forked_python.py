@@ -37,6 +37,8 @@ _IMPORTS = (
     *("pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "rich.console", "rich.table", "scipy.stats", "torch"),
     *("torchvision", "tqdm.auto", "typer", "yaml"),
 )
+# Folders that libraries take from the environment when they are imported: the module that has each, and its type.
+_CACHES = {"HF_DATASETS_CACHE": ("datasets.config", Path), "HF_HUB_CACHE": ("huggingface_hub.constants", str)}
 # Largest request in bytes: arguments and environment.
 _REQUEST_BYTES = 1 << 20
 
@@ -131,14 +133,16 @@ def _run(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    if "HF_DATASETS_CACHE" in os.environ and (config := sys.modules.get("datasets.config")) is not None:
-        config.HF_DATASETS_CACHE = Path(os.environ["HF_DATASETS_CACHE"])  # type: ignore[attr-defined]
+    for name, (module, kind_of_path) in _CACHES.items():
+        if name in os.environ and module in sys.modules:
+            setattr(sys.modules[module], name, kind_of_path(os.environ[name]))
     sys.executable = request["program"]
     warnings._processoptions(request["filters"])  # type: ignore[attr-defined]
     own = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[0:1] = ["" if kind == "-c" else str(Path.cwd()), *own]  # in place of the folder of this file
     sys.argv = [kind, *arguments]
     if kind == "-m":
+        sys.modules.pop(what, None)  # of the server, which may have imported it for what it imports
         runpy.run_module(what, run_name="__main__", alter_sys=True)
     else:
         main = sys.modules["__main__"] = types.ModuleType("__main__")

@@ -33,8 +33,8 @@ SAMPLE = (
 
 
 @pytest.fixture
-def world(tmp_path: Path, forked_program: str) -> Iterator[World]:
-    with stage(tmp_path, SEED, forked_program) as made:
+def world(tmp_path: Path) -> Iterator[World]:
+    with stage(tmp_path, SEED) as made:
         yield made
 
 

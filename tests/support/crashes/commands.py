@@ -31,6 +31,10 @@ _IMPORTS = (
     *("pyarrow.dataset", "rich.console", "rich.progress", "scipy.stats", "sklearn", "torch", "torchvision", "typer"),
     *("filtercrawl.cli", "filtercrawl.pipeline.sync", "filtercrawl_analysis.run.execute", "filtercrawl_publish.api"),
     *("filtercrawl_analysis.report.run_analyses", "filtercrawl_publish.releasing.pipeline", "huggingface_hub.hf_api"),
+    *("filtercrawl.dataset.tables.export", "filtercrawl.pipeline.committing.commit", "filtercrawl.transport.http_file"),
+    *("filtercrawl.pipeline.engines.threads", "filtercrawl.pipeline.crawl_stages", "filtercrawl.transport.prefetcher"),
+    *("filtercrawl_plugins.sources.hub.source", "filtercrawl_plugins.sources.local.source", "pydantic.type_adapter"),
+    *("filtercrawl_publish.comparison.statistics", "filtercrawl_publish.repository.folder", "typer._adapters"),
 )
 
 
@@ -116,11 +120,11 @@ def commands(python: str) -> Iterator[Commands]:
     """Start the server.
 
     Args:
-        python: What the commands start processes of their own with.
+        python: What starts it, and what the commands start processes of their own with.
     """
     environment = child_environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NO_COLOR": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "support.crashes.commands", python],
+        [python, "-m", "support.crashes.commands", sys.executable],
         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as server:  # fmt: skip
         try:
@@ -166,7 +170,7 @@ def _be(job: Job, python: str) -> NoReturn:
         os.dup2(output, stream)
     os.environ |= {"SOURCE_DATE_EPOCH": str(job.clock), "TMPDIR": str(temporary), **job.environment}
     tempfile.tempdir = None  # that of the server
-    if job.disk is None and not job.read_only:  # what it starts must see the disk that it sees
+    if job.disk is not None or job.read_only:  # what it starts must see the disk that it sees
         sys.executable = python
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if job.memory is not None:
@@ -199,7 +203,11 @@ def _run(job: Job) -> NoReturn:
 
 
 def serve(python: str) -> None:
-    """Run each job that comes on stdin; answer how it ended."""
+    """Run each job that comes on stdin; answer how it ended.
+
+    Args:
+        python: The interpreter, of which nobody is a fork.
+    """
     for name in _IMPORTS:
         with suppress(ImportError):
             import_module(name)
@@ -207,7 +215,9 @@ def serve(python: str) -> None:
     from filtercrawl.dataset.files import layers_writer
     from filtercrawl.dataset.tables import staged_layers
 
-    load_plugins()
+    plugins = load_plugins()
+    list(plugins.readers)
+    list(plugins.commands)
     staged_layers.ROW_NUMBERS = 100  # so that small layers come in parts
     layers_writer.ROW_GROUP_BYTES = 1024
     gc.freeze()  # what the garbage collector does not visit stays shared between the processes

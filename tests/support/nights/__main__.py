@@ -22,7 +22,6 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
-    from support.forked_python import forked_python
     from support.nights.kinds import KINDS
     from support.nights.stage import stage
     from support.nights.story import Story, order
@@ -32,7 +31,7 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     def show(line: str) -> None:
         print(f"{(time.monotonic() - started) / 60:5.1f} min: {line}", flush=True)  # noqa: T201 - a command
 
-    with forked_python() as python, stage(folder, options.seed, python) as world:
+    with stage(folder, options.seed) as world:
         story = Story(world, thorough=not options.quick, busy=0.0 if options.quick else 0.3, show=show)
         for kind in options.kinds or order(world, options.nights):
             story.play(kind, KINDS[kind])

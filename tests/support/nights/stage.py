@@ -7,20 +7,24 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from support.crashes.commands import commands
+from support.forked_python import forked_python
 from support.hub.server import HubServer
 from support.nights.world import World
 
+# Before anything imports `datasets`: it chooses the parser that `datasets` takes.
+_LOAD_CHECK: Final = "filtercrawl_publish.publishing.load_check_worker"
+
 
 @contextmanager
-def stage(folder: Path, seed: int, python: str) -> Iterator[World]:
+def stage(folder: Path, seed: int) -> Iterator[World]:
     """Start a Hub and what runs commands.
 
     Args:
         folder: For machines and caches.
         seed: Of all choices.
-        python: What the commands start processes of their own with.
     """
     with HubServer() as hub:
         # Read by huggingface_hub and datasets when they are imported, in processes that start now.
@@ -32,7 +36,7 @@ def stage(folder: Path, seed: int, python: str) -> Iterator[World]:
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
-        with _environment(environment), commands(python) as server:
+        with _environment(environment), forked_python(_LOAD_CHECK) as python, commands(python) as server:
             yield World(hub=hub, commands=server, folder=folder, choice=random.Random(seed))
 
 

@@ -144,4 +144,4 @@ def two_at_once(world: World, job: Job) -> Iterator[list[Job]]:
         return None
 
     with watched(world, watch):
-        yield [job, world.job_on(f"other-{world.day}", ("--prune",))]
+        yield [job, replace(world.job_on(f"other-{world.day}"), arguments=job.arguments)]
