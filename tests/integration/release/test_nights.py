@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from support.nights.changes import delete_layers
-from support.nights.kinds import KINDS
-from support.nights.night import Night, Run
+from support.crashes.small_disk import can_mount
+from support.nights.changes import add, delete_layers
+from support.nights.kinds import KINDS, NO_SPACE
+from support.nights.night import FAILED, Night, Run, again
 from support.nights.stage import stage
 from support.nights.story import Story, kinds_here, order
+from support.nights.troubles import LATER_STEPS, disk_full_at
 from support.nights.world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="waits for processes as Linux does")
@@ -46,6 +49,17 @@ def test_some_nights(world: World) -> None:
             story.play(kind, KINDS[kind])
     assert story.figures.findings == []
     assert story.figures.nights.total() >= len(SAMPLE)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not can_mount(), reason="mounting a disk needs a user namespace")
+def test_the_disk_is_full_at_a_later_step(world: World) -> None:
+    story = Story(world)
+    for step in LATER_STEPS:
+        runs = again(partial(disk_full_at, step=step), ends=FAILED, says=NO_SPACE)
+        story.play(f"{step}", Night(day=(add,), runs=runs, empty=False))
+    assert story.figures.findings == []
 
 
 @pytest.mark.exhaustive

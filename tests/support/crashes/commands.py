@@ -16,11 +16,12 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, Self
 
-from support.crashes.small_disk import on_disk
+from support.crashes.small_disk import fill, on_disk
 from support.crashes.victim import Victim
 from support.paths import child_environment
 
@@ -50,6 +51,7 @@ class Job:
         clock: Seconds since 1970 that the command takes for now.
         memory: Bytes of address space that it may take beyond what it has when it starts.
         disk: Kilobytes that are free where its folder `dataset` is.
+        fills: The path of a file: once it is there, nothing is free any more.
         read_only: Whether that folder cannot be written.
         environment: Variables that it gets besides those of the server.
         module: Of the function `main` that runs, with `arguments` as its command line.
@@ -62,6 +64,7 @@ class Job:
     clock: int = CLOCK
     memory: int | None = None
     disk: int | None = None
+    fills: str | None = None
     read_only: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     module: str = "filtercrawl.cli"
@@ -183,7 +186,8 @@ def _be(job: Job, python: str) -> NoReturn:
 
 def _run(job: Job) -> NoReturn:
     """Run the command, and end as Python does, but without taking the imported libraries apart."""
-    victim = Victim(job.event)
+    wants_full = (lambda: False) if job.fills is None else Path(job.fills).exists
+    victim = Victim(job.event, wants_full, partial(fill, Path(job.folder, "dataset")))
     victim.watch()
     code: object = 0
     try:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ _NEW_USER: Final = 0x10000000
 _READ_ONLY: Final = 1
 _REMOUNT: Final = 32
 _PRIVATE: Final = (1 << 14) | (1 << 18)
+# What fills a disk; it is not there afterwards.
+_FILLER: Final = ".filler"
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -68,7 +71,15 @@ def on_disk(folder: Path, kilobytes: int | None, run: Callable[[], None]) -> int
         run()
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    (folder / _FILLER).unlink(missing_ok=True)
     for path in before.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.copytree(folder, before, dirs_exist_ok=True)
     return code
+
+
+def fill(folder: Path) -> None:
+    """Leave no room on the disk of a folder."""
+    with suppress(OSError), (folder / _FILLER).open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))

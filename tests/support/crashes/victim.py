@@ -1,4 +1,4 @@
-"""A process that dies by SIGKILL at its n-th write to disk or to a database."""
+"""A process that dies by SIGKILL at its n-th write to disk or to a database, or whose disk is full by then."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
 class Victim:
-    """Counts events: a file opened for writing, renamed, removed or synced, a statement of SQL; dies at the n-th."""
+    """Counts events: a file opened for writing, renamed, removed or synced, a statement of SQL; dies at the n-th.
 
-    def __init__(self, moment: int | None) -> None:
+    Before each event it fills its disk, once somebody has asked for that.
+    """
+
+    def __init__(self, moment: int | None, wants_full: Callable[[], bool], fill: Callable[[], None]) -> None:
         self.moment = moment
         self.seen = 0
+        self._wants_full = wants_full
+        self._fill = fill
+        self._is_full = False
 
     def tick(self) -> None:
         self.seen += 1
+        if not self._is_full and self._wants_full():
+            self._is_full = True
+            self._fill()
         if self.seen == self.moment:
             os.kill(os.getpid(), signal.SIGKILL)
 

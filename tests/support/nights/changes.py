@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from huggingface_hub import HfApi
-
-from support.nights.world import REPO, TOKEN, World
+from support.nights.world import REPO, World
 
 
 def add(world: World) -> None:
@@ -63,7 +61,10 @@ def add_table(world: World) -> None:
 
 
 def delete_wrong_tag(world: World) -> None:
-    """Delete the name of a later day, with the client of the Hub."""
+    """Delete the name of a later day, with the command line of the Hub's client."""
     wrong = list(world.tags())[-1]
-    HfApi(endpoint=world.hub.url, token=TOKEN).delete_tag(REPO, tag=wrong, repo_type="dataset")
+    arguments = ("repos", "tag", "delete", REPO, wrong, "--repo-type", "dataset", "--yes")
+    job = replace(world.job_on("owner"), module="huggingface_hub.cli.hf", arguments=arguments)
+    ended = world.commands.run(job)
+    assert ended.status == 0, ended.output
     world.given_up.add(wrong)

@@ -10,6 +10,7 @@ from support.nights.night import FAILED, INCOMPLETE, PRUNE, REFUSED, Named, Nigh
 _WRONG_CLOCK: Final = "the clock of this machine says .*, the server says .*--version"
 _KEPT: Final = r"no longer accessible, kept: \d+ checkpoint"
 _LATER_DATE: Final = "has a later date than today"
+NO_SPACE: Final = r"error: [^:]*: .*(No space left on device|(disk is full|disk I/O error); .* free there: make space)"
 _KILLED: Final = (-9, 0)  # or it came to its end first
 
 KINDS: Final[dict[str, Night]] = {
@@ -66,7 +67,12 @@ KINDS: Final[dict[str, Night]] = {
     ),
     "full disk": Night(
         day=(changes.add,),
-        runs=again(troubles.full_disk, ends=(0, 1), says="error: .*(No space left on device|disk is full)"),
+        runs=again(troubles.full_disk, ends=(0, 1), says=NO_SPACE),
+        mounts=True,
+    ),
+    "disk fills up": Night(
+        day=(changes.add,),
+        runs=again(troubles.disk_fills, ends=(0, 1), says=NO_SPACE),
         mounts=True,
     ),
     "two at once": Night(day=(changes.add,), runs=again(troubles.two_at_once, ends=(0, 5), says="run again")),

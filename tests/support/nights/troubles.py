@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from support.crashes.commands import Job
@@ -15,6 +16,16 @@ from support.nights.world import DAY, TOKEN, World
 
 _YEARS: Final = 3 * 365
 _PATIENCE: Final = 60.0
+# Kilobytes that are enough for a release.
+_ROOMY: Final = 20_000
+# Part of the path of a request, and whether it is asked or answered: upload, commit, load check and tag.
+LATER_STEPS: Final = (
+    ("/preupload/main", "asked"),
+    ("/commit/main", "asked"),
+    ("/commit/main", "answered"),
+    ("/tag/", "asked"),
+    ("/tag/", "answered"),
+)
 
 
 @contextmanager
@@ -75,6 +86,29 @@ def token_cannot_read(world: World, job: Job) -> Iterator[list[Job]]:
 def full_disk(world: World, job: Job) -> Iterator[list[Job]]:
     """There is little room or none; what is left may suffice."""
     yield [replace(job, disk=world.choice.choice([0, 4, 20, 40]))]
+
+
+@contextmanager
+def disk_fills(world: World, job: Job) -> Iterator[list[Job]]:
+    """Something else takes all room at a step that follows when the folder was found to load."""
+    with disk_full_at(world, job, world.choice.choice(LATER_STEPS)) as jobs:
+        yield jobs
+
+
+@contextmanager
+def disk_full_at(world: World, job: Job, step: tuple[str, str]) -> Iterator[list[Job]]:
+    """The disk becomes full when a request whose path contains a text is asked or answered."""
+    part, moment = step
+    full = Path(f"{job.folder}.full")
+
+    def watch(_: int, asked: Asked, when: str) -> Fault | None:
+        if part in asked.path and when == moment:
+            full.touch()
+        return None
+
+    with watched(world, watch):
+        yield [replace(job, disk=_ROOMY, fills=str(full))]
+    full.unlink(missing_ok=True)
 
 
 @contextmanager

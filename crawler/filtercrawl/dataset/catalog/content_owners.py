@@ -30,7 +30,10 @@ class ContentOwners:
 
     def __init__(self, catalog: Path) -> None:
         self._catalog = catalog
-        self._db = sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        try:
+            self._db = sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        except CATALOG_ERRORS as error:
+            raise unusable(catalog, error) from error
 
     def __call__(self, key: ContentKey, other_than: str | None = None) -> str | None:
         """Return the first checkpoint by model id that holds a content, and so need not be read again; None for none.

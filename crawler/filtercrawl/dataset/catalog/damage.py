@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.api.formatting import escape_control, shorten
+from filtercrawl.api.formatting import escape_control, format_size, shorten
 
 # Characters of what SQLite says, which may quote a whole row.
 _MAX_TEXT: Final = 200
@@ -18,7 +19,7 @@ _MAX_TEXT: Final = 200
 _OTHER_CAUSES: Final = frozenset(
     {
         sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_CANTOPEN,
     }
 )  # fmt: skip
 
@@ -39,13 +40,20 @@ def unusable(catalog: Path, error: Exception) -> DatasetError:
         error: One of `CATALOG_ERRORS`.
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        advice = "; make space and run again: what was committed is kept"
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):  # the second also of a disk that is full: of shared memory
+        advice = f"{_room(catalog)}: make space, or see to the disk, and run again; what was committed is kept"
     elif code in _OTHER_CAUSES:
         advice = ""
     else:
         advice = f"; `filtercrawl sync SELECTOR --rebuild --dataset {catalog.parent.parent}` makes it again"
     return DatasetError(f"{catalog}: {shorten(escape_control(error), _MAX_TEXT)}{advice}")
+
+
+def _room(catalog: Path) -> str:
+    try:
+        return f"; {format_size(shutil.disk_usage(catalog.parent).free)} are free there"
+    except OSError:  # the folder is gone, or the disk is
+        return ""
 
 
 @contextmanager

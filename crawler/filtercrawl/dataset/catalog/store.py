@@ -40,12 +40,18 @@ class Catalog(KnownModels, KnownLayerFiles, Listings, Runs, PreviewLayers, Chang
 
     def __init__(self, dataset: Path) -> None:
         folder = dataset / HIDDEN
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatasetError(f"{folder}: cannot be made ({error.strerror or error})") from error
         self.path = folder / "catalog.sqlite"
         # On a disk that may not be written, nobody else writes either: SQLite then needs no lock and no journal.
         is_fixed = self.path.is_file() and not may_write(folder)
         path = f"{self.path.absolute().as_uri()}?immutable=1" if is_fixed else self.path
-        self._db = sqlite3.connect(path, isolation_level=None, uri=is_fixed)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, uri=is_fixed)
+        except CATALOG_ERRORS as error:
+            raise unusable(self.path, error) from error
         self._db.create_function("release_order", 1, release_order, deterministic=True)
         self._db.create_function("place_of", 1, place_of, deterministic=True)
         self._db.create_function("preview_level", 1, preview_level, deterministic=True)
