@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,23 +17,32 @@ from support.nights.kinds import KINDS, NO_SPACE
 from support.nights.night import FAILED, Night, Run, again
 from support.nights.stage import stage
 from support.nights.story import Story, kinds_here, order
-from support.nights.troubles import LATER_STEPS, disk_full_at
+from support.nights.troubles import LATER_STEPS, disk_full_at, small_disk
 from support.nights.world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="waits for processes as Linux does")
 
 # The seed of the long story; `python -m support.nights` plays any number of nights, and prints figures.
 SEED = int(os.environ.get("FILTERCRAWL_TEST_NIGHTS_SEED", "1"))
-SAMPLE = (
-    "much happens in the zoos",
-    "idle",
-    "much happens on main",
-    "clock ahead",
-    "token cannot write",
-    "zoo half listed",
-    "many removed",
-    "full disk",
-)
+# What happens in the zoos by day, and then two machines release at once: a version costs the most.
+SAMPLE = {
+    "two at once": replace(KINDS["two at once"], day=KINDS["much happens in the zoos"].day, empty=False),
+    **{
+        kind: replace(KINDS[kind], empty=False)
+        for kind in (
+            "much happens on main",
+            "clock ahead",
+            "clock behind",
+            "token cannot read",
+            "token cannot write",
+            "zoo down",
+            "zoo half listed",
+        )
+    },
+    "full disk": Night(
+        runs=again(partial(small_disk, kilobytes=0), ends=FAILED, says=NO_SPACE), empty=True, mounts=True
+    ),
+}
 
 
 @pytest.fixture
@@ -44,11 +54,12 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.mark.timeout(900)
 def test_some_nights(world: World) -> None:
     story = Story(world)
-    for kind in SAMPLE:
+    for kind, night in SAMPLE.items():
         if kind in kinds_here():
-            story.play(kind, KINDS[kind])
+            story.play(kind, night)
     assert story.figures.findings == []
     assert story.figures.nights.total() >= len(SAMPLE)
+    assert min(map(len, story.figures.requests.values())) > 0
 
 
 @pytest.mark.exhaustive

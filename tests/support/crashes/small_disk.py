@@ -62,7 +62,7 @@ def on_disk(folder: Path, kilobytes: int | None, run: Callable[[], None]) -> int
     before = Path(f"/proc/self/fd/{os.open(folder, os.O_RDONLY | os.O_DIRECTORY)}")
     _own_mounts()
     taken = sum(4 * -(-path.stat().st_size // 4096) + 4 for path in folder.rglob("*"))
-    size = 1 << 20 if kilobytes is None else taken + kilobytes
+    size = 1 << 20 if kilobytes is None else max(4, taken + kilobytes)  # 0 is no limit
     _call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", 0, f"size={size}k".encode())
     shutil.copytree(before, folder, dirs_exist_ok=True)
     if kilobytes is None:

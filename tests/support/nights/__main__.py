@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--nights", type=int, default=30, help="how many (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="of all random choices (default: 0)")
     parser.add_argument("--kinds", nargs="*", help="play these, in this order, instead")
-    parser.add_argument("--quick", action="store_true", help="as the short test: read only what is new")
+    parser.add_argument("--quick", action="store_true", help="as the short test: read only what is new, once")
     options = parser.parse_args()
     with TemporaryDirectory(prefix="nights-") as folder:
         return _run(options, Path(folder))

@@ -62,7 +62,7 @@ class Story:
         Args:
             world: Where it plays.
             thorough: Whether all versions are read after each run, and every hash of `main` is compared. Otherwise only
-                what was not read before.
+                what was not read before, and a commit by one of its names.
             busy: The share of nights before which there is a new network besides what happens.
             show: Gets a line for each night and each finding.
         """
@@ -163,11 +163,13 @@ class Story:
             return
         at = {**after.tags, "main": after.head}
         revisions = [name for name, commit in at.items() if self._thorough or self._read.get(name) != commit]
+        once = {at[name]: name for name in reversed(revisions)}  # the versions come before main
         try:
-            found = self._world.read(revisions) if revisions else {}
+            found = self._world.read(revisions if self._thorough else [*once.values()]) if revisions else {}
         except AssertionError as error:
             yield str(error)
             return
+        found |= {name: found[once[at[name]]] for name in revisions if name not in found}
         self.figures.loads += len(found)
         self._read |= {name: at[name] for name in found}
         self._main = found.get("main", self._main)

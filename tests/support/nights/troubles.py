@@ -85,7 +85,13 @@ def token_cannot_read(world: World, job: Job) -> Iterator[list[Job]]:
 @contextmanager
 def full_disk(world: World, job: Job) -> Iterator[list[Job]]:
     """There is little room or none; what is left may suffice."""
-    yield [replace(job, disk=world.choice.choice([0, 4, 20, 40]))]
+    with small_disk(world, job, world.choice.choice([0, 4, 20, 40])) as jobs:
+        yield jobs
+
+
+@contextmanager
+def small_disk(world: World, job: Job, kilobytes: int) -> Iterator[list[Job]]:
+    yield [replace(job, disk=kilobytes)]
 
 
 @contextmanager
