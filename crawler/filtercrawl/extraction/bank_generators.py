@@ -52,7 +52,9 @@ def _conditional(tensors: Sequence[StoredTensor]) -> Iterator[tuple[str, str]]:
             experts[tensor.root, module.rpartition(".")[0]] = tensor.name, tensor.shape[0]
     for tensor in matrices:
         parent = split_raw_parameter_name(tensor.key)[0].rpartition(".")[0]
-        routing, n = experts.get((tensor.root, parent), ("", 0))
+        if (tensor.root, parent) not in experts:
+            continue
+        routing, n = experts[tensor.root, parent]
         if tensor.name != routing and tensor.shape[0] == n:
             yield routing, "kernel_generator"
             yield tensor.name, "nonstandard_operator"

@@ -9,7 +9,7 @@ from typing import Final
 
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.tensor_location import TensorLocation
-from filtercrawl.extraction.state_dict_names import is_matrix_stack, is_modulated
+from filtercrawl.extraction.state_dict_names import is_modulated
 
 # Submodules that compute what a kernel is multiplied by: StyleGAN2's has an output per input channel, ODConv's one per
 # filter or per place in the kernel.
@@ -62,9 +62,9 @@ def shape_evidence(
         return Evidence(rule="bias_mismatch", reason="nonstandard_operator")
     if bias is not None and not is_per_channel(shape, math.prod(bias)):
         return Evidence(rule="bias_mismatch", reason="nonstandard_operator")
-    if bias is not None and not (len(shape) == 3 and is_matrix_stack(shape)):
+    if bias is not None:
         return Evidence(rule="bias_per_channel") if len(shape) > 3 else None
-    if len(shape) == 5 and bias is None and shape[0] > 1:
+    if len(shape) == 5 and shape[0] > 1:
         if shape[2] >= 8 and shape[2] > shape[3] == shape[4]:
             return _bank(tensor, "bank_shape", below)
         if any(len(other.shape) in (2, 4) and other.shape[0] == shape[0] for other in below):

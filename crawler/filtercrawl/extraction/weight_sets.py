@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -46,8 +46,8 @@ class WeightSets:
             dropped the dots.
     """
 
-    excluded: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    raw_of: Mapping[str, StoredTensor] = field(default_factory=dict)
+    excluded: Mapping[str, tuple[str, str]]
+    raw_of: Mapping[str, StoredTensor]
 
 
 def find_weight_sets(tensors: Sequence[StoredTensor]) -> WeightSets:
