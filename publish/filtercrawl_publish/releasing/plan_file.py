@@ -65,7 +65,7 @@ class PlanFile:
         try:
             content = json.loads(path.read_bytes())
             if content["format"] != _FORMAT or set(content["settings"]) != set(_CONTENT_SETTINGS):
-                raise UsageError(f"{path}: the plan was written by another version of filtercrawl; make a new one")
+                raise UsageError("the plan was written by another version of filtercrawl; make a new one")
             plan = cls(
                 repo=str(content["repo"]),
                 head=content["head"],
@@ -74,6 +74,8 @@ class PlanFile:
                 approval=Approval.from_json(content),
                 sources=content["sources"],
             )
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(f"{path}: cannot be read as a plan ({type(error).__name__}: {error})") from error
         if plan.repo != repo:

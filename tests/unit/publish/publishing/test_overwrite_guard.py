@@ -46,6 +46,10 @@ def test_a_new_repository_and_the_same_dataset_are_no_loss(
     [
         ({"README.md": "# theirs", "train.csv": "a,b"}, r"holds 1 file but no filtercrawl dataset \(train\.csv\)"),
         ({"data/a.parquet": "", "manifest.json": '{"name": "app"}'}, "holds 2 files but no filtercrawl dataset"),
+        (dict.fromkeys("dcba", ""), r"holds 4 files but no filtercrawl dataset \(a, b, c, \.\.\.\)"),
+        (dict.fromkeys("cba", ""), r"holds 3 files but no filtercrawl dataset \(a, b, c\)"),
+        ({"manifest.json": '{"dataset_id": "0123"}'}, "holds 1 file but no filtercrawl dataset"),
+        ({"manifest.json": "[1]"}, "holds 1 file but no filtercrawl dataset"),
         ({"manifest.json": "[" * 100_000}, "holds 1 file but no filtercrawl dataset"),
         ({"README.md": "", "manifest.json": MANIFEST.replace("0123", "4567")}, "holds another filtercrawl dataset"),
     ],
