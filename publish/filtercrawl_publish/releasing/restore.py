@@ -21,6 +21,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.table_files import files_of, has_table
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
+from filtercrawl.dataset.tables.restored_parts import note_restored_parts
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base, recorded_base
 from filtercrawl_publish.publishing.deferred_files import is_deferred, mark_deferred
 from filtercrawl_publish.publishing.repository_state import RepositoryState, last_version
@@ -148,6 +149,7 @@ def _rebuild_catalog(published: Mapping[str, RepositoryFile], base: BaseVersion,
         if not path.startswith(_LAYERS) and (dataset / path).is_file() and file_sha256(dataset / path) != sha256:
             raise DatasetError(f"{base.repo}@{base.version}: {path} differs from {manifest.TABLE}")
     with open_catalog(replace(settings, rebuild=False)) as catalog:
+        note_restored_parts(dataset, catalog)
         catalog.set_meta("stale", "0")  # it was created from these tables
     layers = [
         (path, sha256)

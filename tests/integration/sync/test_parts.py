@@ -5,21 +5,25 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
+from filtercrawl.dataset.catalog.rebuild import rebuild_catalog
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.stored_layers import delete_orphans
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.tables import preview, table_writer
 from filtercrawl.dataset.tables.export import export
 from filtercrawl.dataset.tables.preview import render_layer
+from filtercrawl.dataset.tables.restored_parts import note_restored_parts
 from filtercrawl.dataset.tables.staged_layers import discard
 from filtercrawl_publish.verification import verify_folder
 from support.dataset_rows import tree
@@ -107,6 +111,63 @@ def test_what_is_written_does_not_depend_on_the_way(tmp_path: Path, seed: int) -
         assert written_at_once(dataset, tmp_path / "whole") == grown
         delete_orphans(dataset.folder, dataset.catalog)
     assert list(verify_folder(tmp_path / "grown")) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_catalog_made_from_the_tables_goes_on_as_the_one_that_wrote_them(tmp_path: Path, seed: int) -> None:
+    chance, changes = random.Random(seed), [add, add, release, state_license, prune]
+    with writable_dataset(tmp_path / "kept") as kept:
+        kept.catalog.set_meta("dataset_id", "one")
+        for step in range(10):
+            (add if step < 2 else chance.choice(changes))(kept, chance)
+        for row in list(kept.catalog.models()):  # seen again: no reason to write the tables
+            kept.catalog.update_model(replace(row, last_seen=datetime(2026, 1, 1, tzinfo=UTC)))
+        before = written(kept)
+        for row in list(kept.catalog.models()):
+            kept.catalog.update_model(replace(row, last_seen=datetime(2026, 1, 2, tzinfo=UTC)))
+        with restored(tmp_path / "kept", tmp_path / "restored") as dataset:
+            for row in list(dataset.catalog.models()):
+                dataset.catalog.update_model(replace(row, last_seen=datetime(2026, 1, 2, tzinfo=UTC)))
+            assert written(dataset) == before
+            for step in range(4):
+                change: Change = chance.choice(changes)
+                for each in (kept, dataset):
+                    change(each, random.Random(seed * 10 + step))
+                assert written(dataset) == written(kept)
+
+
+@contextmanager
+def restored(folder: Path, copy: Path) -> Iterator[WritableDataset]:
+    """A copy of a dataset, with a catalog that was made from its tables."""
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".filtercrawl"))
+    with writable_dataset(copy) as dataset:
+        dataset.catalog.part_rows = PART_ROWS
+        rebuild_catalog(copy, dataset.catalog)
+        assert note_restored_parts(copy, dataset.catalog)
+        yield dataset
+
+
+@pytest.mark.parametrize("what", ["rows", "columns", "another part"])
+def test_parts_that_are_not_what_would_be_written_are_written_again(tmp_path: Path, what: str) -> None:
+    with writable_dataset(tmp_path / "kept") as kept:
+        for number in range(8):
+            store(kept, f"net{number}", seed=number)
+        before = written(kept)
+    first, *_ = files_of(tmp_path / "kept", "ledger" if what == "columns" else "models")
+    if what == "rows":
+        pq.write_table(pq.read_table(first)[:0], first)
+    elif what == "columns":
+        pq.write_table(pq.read_table(first).drop_columns("reason"), first)
+    else:
+        first.rename(first.with_name("part-0000000.parquet"))
+    shutil.rmtree(tmp_path / "kept/.filtercrawl")
+    with writable_dataset(tmp_path / "kept") as dataset:
+        dataset.catalog.part_rows = PART_ROWS
+        rebuild_catalog(tmp_path / "kept", dataset.catalog)
+        assert not note_restored_parts(tmp_path / "kept", dataset.catalog)
+        again = written(dataset)
+    if what == "another part":
+        assert again == before
 
 
 def test_one_more_checkpoint_writes_the_files_of_one_part(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from filtercrawl.dataset.files.table_files import Part, table_path
 from filtercrawl.dataset.schema.arrow import FILES, TABLES
 from filtercrawl.dataset.schema.column import TableRow
 from filtercrawl.dataset.schema.layer_row import IndexRow
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables import effective, samples, sketches
 from filtercrawl.dataset.tables.part_records import PartRecord
 from filtercrawl.dataset.tables.rows import PartRows
@@ -54,6 +55,20 @@ def write_part(folder: Path, part: Part, rows: PartRows, staged: StagedTables) -
     ]
     if listing := staged.write(table_path("files", part), FILES, listing_of([*weights, *tables])):
         tables.append(listing)
+    return part_record(owners, layers, weights, tables)
+
+
+def part_record(
+    owners: Iterable[ModelRow], layers: Sequence[IndexRow], weights: Sequence[File], tables: Iterable[Table]
+) -> PartRecord:
+    """Return the record of a part.
+
+    Args:
+        owners: Its rows of `models`.
+        layers: Its rows of `index`.
+        weights: The layers files of its checkpoints.
+        tables: Its files.
+    """
     counts = DatasetCounts()
     for layer in layers:
         counts.add_layer(layer)
