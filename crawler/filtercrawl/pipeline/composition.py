@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.cancellation import CancellationToken
@@ -31,6 +32,19 @@ from filtercrawl.transport import MeasuredTransport
 VERSION: Final = version("filtercrawl")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What is known of a dataset that is not in its folder: its checkpoints and listings, without any layer.
+
+    Attributes:
+        folder: The folder of its catalog.
+        restore: Puts the dataset into the folder of the settings; called where a run finds something to do.
+    """
+
+    folder: Path
+    restore: Callable[[], object]
+
+
 @dataclass(kw_only=True)
 class SyncContext:
     """Dependencies of one sync run.
@@ -46,6 +60,7 @@ class SyncContext:
         approval: The part of the plan that may be carried out; None for all of it.
         layer_store: Where the layers files are stored; None for the dataset folder alone.
         check_plan: Called with the plan before anything is read; what it raises ends the run. A dry run needs none.
+        outline: Of the dataset, where it is not in its folder; None where it is.
     """
 
     settings: Settings
@@ -58,6 +73,7 @@ class SyncContext:
     approval: Approval | None = None
     layer_store: LayerStore | None = None
     check_plan: Callable[[Plan], None] = lambda _: None
+    outline: Outline | None = None
 
 
 class Stages:

@@ -6,23 +6,29 @@ import time
 from collections.abc import Sequence, Set
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.config.source_tables import check_source_tables
+from filtercrawl.dataset.catalog.damage import CATALOG_ERRORS
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset, repair_after_crash
+from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
+from filtercrawl.dataset.files.layer_store import LocalLayerStore
+from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.object_store.session import stored_dataset
 from filtercrawl.pipeline.composition import VERSION, Stages, SyncContext
 from filtercrawl.pipeline.discovery.discover import Listing, refuse_files_in
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.engines.installed import check_engine
 from filtercrawl.pipeline.engines.processes.make import worker_processes
+from filtercrawl.pipeline.outline_catalog import NewsFound, OutlineCatalog
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_end, log_listing, log_start
 from filtercrawl.pipeline.run_recorder import RunRecorder
 from filtercrawl.pipeline.time_limit import end_after
-from filtercrawl.transport import network
+from filtercrawl.transport import MeasuredTransport, network
 from filtercrawl.transport.hub import restored_hub_client
 from filtercrawl.transport.options import RUN_OPTIONS
 
@@ -65,6 +71,15 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     transport = context.transport or network(limited, cancellation=context.cancellation, options=RUN_OPTIONS)
     log_start(chosen, settings.dataset)
     run.count(transport)
+    listings: list[Listing] | None = None
+    if context.outline is not None:
+        with restored_hub_client():
+            found = run_on_outline(chosen, context, context.outline.folder, transport, run)
+        if isinstance(found, SyncReport):
+            log_end(found)
+            return found
+        listings = found
+        context.outline.restore()
     with (
         restored_hub_client(),
         stored_dataset(settings, progress, context.cancellation, create=True, read_only=settings.dry_run) as stored,
@@ -72,27 +87,66 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         worker_processes(settings, context.plugins, context.cancellation) as workers,
         nullcontext() if settings.dry_run else run.recorded(dataset.catalog, context.now, VERSION),
     ):
-        report = run_stages(chosen, context, Stages(context, transport, dataset, stored, workers), run)
+        report = run_stages(chosen, context, Stages(context, transport, dataset, stored, workers), run, listings)
     log_end(report)
     return report
 
 
-def run_stages(chosen: Sequence[Selector], context: SyncContext, stages: Stages, run: RunRecorder) -> SyncReport:
-    """List, plan, crawl, record and write the tables."""
+def run_on_outline(
+    chosen: Sequence[Selector], context: SyncContext, outline: Path, transport: MeasuredTransport, run: RunRecorder
+) -> SyncReport | list[Listing] | None:
+    """List and record as any run does, as long as no table changes: that needs the whole dataset.
+
+    Args:
+        chosen: What to list.
+        context: Dependencies of the run; its dataset is locked meanwhile.
+        outline: The folder of an outline of the dataset.
+        transport: Network access.
+        run: Counts of the run.
+
+    Returns:
+        The report where there is nothing to do; the listings where there is; None where the outline is damaged.
+    """
+    settings = replace(context.settings, dataset=outline, max_disk=None)
+    context, real = replace(context, settings=settings), context.settings.dataset
+    listings: list[Listing] | None = None
+    with (
+        locked(real, create=True),
+        OutlineCatalog(outline) as catalog,
+        worker_processes(settings, context.plugins, context.cancellation) as workers,
+    ):
+        dataset = WritableDataset(folder=outline, catalog=catalog, layer_store=LocalLayerStore(outline))
+        stages = Stages(context, transport, dataset, workers=workers)
+        try:
+            with end_after(context.deadline, context.cancellation):
+                listings = list_all(chosen, real, stages, run)
+                plan = make_plan(listings, context, stages, run)
+                if plan.tasks:
+                    return listings
+                carry_out(plan, listings, context, stages, run)
+        except (NewsFound, *CATALOG_ERRORS):
+            return listings
+        with run.recorded(catalog, context.now, VERSION):
+            run.total(run.report)
+    return run.report
+
+
+def run_stages(
+    chosen: Sequence[Selector],
+    context: SyncContext,
+    stages: Stages,
+    run: RunRecorder,
+    listings: Sequence[Listing] | None = None,
+) -> SyncReport:
+    """List, unless that was done, plan, crawl, record and write the tables."""
     settings, progress, dataset = context.settings, context.progress, stages.dataset
     repair_after_crash(dataset, progress)
     with end_after(context.deadline, context.cancellation):
-        with run.stage("list"):
-            listings = stages.discovery.list_all(chosen)
-            refuse_files_in(settings.dataset, listings)
-            for listing in listings:
-                log_listing(listing)
-        with run.stage("plan"):
-            plan = stages.planner.plan(listings)
-            report = SyncReport.of(listings, plan, dataset.layer_bytes() if settings.max_disk is not None else 0)
-            run.report = report
+        if listings is None:
+            listings = list_all(chosen, settings.dataset, stages, run)
+        plan = make_plan(listings, context, stages, run)
         if settings.dry_run:
-            propose(plan, context, stages, report)
+            propose(plan, context, stages, run.report)
         else:
             context.check_plan(plan)
             carry_out(plan, listings, context, stages, run)
@@ -102,8 +156,27 @@ def run_stages(chosen: Sequence[Selector], context: SyncContext, stages: Stages,
             progress.message("writing the tables")
             with run.stage("tables"):
                 export_if_needed(dataset.folder, dataset.catalog)
-    run.total(report)
-    return report
+    run.total(run.report)
+    return run.report
+
+
+def list_all(chosen: Sequence[Selector], dataset: Path, stages: Stages, run: RunRecorder) -> list[Listing]:
+    """Return what the selectors offer; none of it may lie in the dataset folder."""
+    with run.stage("list"):
+        listings = stages.discovery.list_all(chosen)
+        refuse_files_in(dataset, listings)
+        for listing in listings:
+            log_listing(listing)
+    return listings
+
+
+def make_plan(listings: Sequence[Listing], context: SyncContext, stages: Stages, run: RunRecorder) -> Plan:
+    """Return what is to be done, and begin the report of the run."""
+    with run.stage("plan"):
+        plan = stages.planner.plan(listings)
+        on_disk = stages.dataset.layer_bytes() if context.settings.max_disk is not None else 0
+        run.report = SyncReport.of(listings, plan, on_disk)
+    return plan
 
 
 def propose(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> None:

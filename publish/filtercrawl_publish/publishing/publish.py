@@ -15,6 +15,7 @@ from filtercrawl_publish.comparison.changelog import update_pending_changelog
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.publishing.card_merge import merge_user_edits
 from filtercrawl_publish.publishing.change_filter import has_reader_visible_change
+from filtercrawl_publish.publishing.checkpoints_file import write_checkpoints
 from filtercrawl_publish.publishing.deferred_files import fetch_deferred
 from filtercrawl_publish.publishing.hub_limits import check_hub_limits
 from filtercrawl_publish.publishing.load_check import PublishedBefore, verify_loads, verify_staged
@@ -164,6 +165,8 @@ def _write_changelog(
 ) -> tuple[StagedVersion, FileChanges]:
     """Write the changes since `head` into the folder and sign its manifest; return what is to be published now."""
     options.progress.message("writing the change log")
+    if has_catalog(staged.folder):
+        write_checkpoints(staged.folder)
     release = Release(version=version, hub_id=repository.hub_id, space_id=choose_space(repository, options.space))
     update_pending_changelog(repository, head, staged.folder, release)
     sign_manifest(staged.folder, options.sign_key)

@@ -11,6 +11,7 @@ from filtercrawl.api.errors import Cancelled, ConflictError, FiltercrawlError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings, step_summary
 from filtercrawl.dataset.files.table_files import has_table
+from filtercrawl.pipeline.composition import Outline
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
@@ -28,10 +29,12 @@ from filtercrawl_publish.releasing.analyze_version import analyze_version
 from filtercrawl_publish.releasing.loss_guard import check_losses, check_planned_losses
 from filtercrawl_publish.releasing.markdown import release_summary, write_summary
 from filtercrawl_publish.releasing.notify import notify
+from filtercrawl_publish.releasing.outline import open_outline
 from filtercrawl_publish.releasing.plan_file import PlanFile
+from filtercrawl_publish.releasing.published_version import PublishedVersion, manifest_root, published_version
 from filtercrawl_publish.releasing.report import ReleaseOutcome, ReleaseReport, private_texts
 from filtercrawl_publish.releasing.request import ReleaseRequest
-from filtercrawl_publish.releasing.restore import manifest_root, restore_version
+from filtercrawl_publish.releasing.restore import restore_version
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.errors import version_exists
 from filtercrawl_publish.repository.open import open_head
@@ -98,29 +101,16 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
     repository = open_head(request.repository, transport)
     choose_space(repository, settings.publish.space)
     with report.timed("restore"):
-        if not settings.dry_run:
-            repository.check_token()
-        options = PublishOptions(now=request.now, dry_run=settings.dry_run, progress=progress)
-        state = complete_interrupted_publish(repository, options)
-        if request.approved_plan is not None and request.approved_plan.head != state.head:
-            raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
-        state, repaired = repair_head(repository, state, options)
-        report.warnings, head = () if repaired is None else (repaired,), state.head
-        report.finished = state.head_version if state.completed else None
-        is_completed = state.completed and request.version == state.head_version  # what a killed run of this name left
-        if request.version in state.tags and not is_completed:
-            raise version_exists(repository.id, str(request.version))
-        if request.version is None and not settings.dry_run:
-            check_clock(repository, state.tags, request.now)
-        check_overwrite(repository, head, None, replace=request.replace)
-        base = restore_version(repository, state, settings, progress)
-    report.base_version = base.version if base else None
-    uploader = LayerUploader(
-        repository=repository, dataset=dataset, max_local_bytes=settings.max_disk, progress=progress
-    )
+        head, version = _check_repository(request, report, repository)
+        base = None if version is None else version.base
+        report.base_version = base.version if base else None
+        outline = None if version is None else _outline(request, repository, version)
+        if version is not None and outline is None and restore_version(repository, version, settings, progress):
+            request = replace(request, settings=replace(settings, rebuild=False))  # the catalog is new
     with report.timed("sync"):
-        report.sync_report = sync(request.selectors, _sync_context(request, base, repository, uploader))
-    report.read_failed_models(dataset)
+        report.sync_report = sync(request.selectors, _sync_context(request, base, repository, outline))
+    is_quiet = outline is not None and outline.folder.is_dir()  # else `restore` has replaced it by the dataset
+    report.read_failed_models(outline.folder if outline is not None and is_quiet else dataset)
     request.cancellation.raise_if_cancelled()
     if settings.dry_run:
         if request.write_plan is not None:
@@ -129,11 +119,11 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         _update_space(request, report, repository, None)
         _set_outcome(report, settings, "planned")
         return
-    if not has_table(dataset, "models"):
+    if not is_quiet and not has_table(dataset, "models"):
         report.reason = "nothing to publish: the dataset is empty"
         _set_outcome(report, settings, "unchanged")
         return
-    if base is not None and manifest_root(dataset) == base.root:
+    if base is not None and (is_quiet or manifest_root(dataset) == base.root):
         report.reason = f"no changes since {base.version}"
         _update_space(request, report, repository, base)
         _set_outcome(report, settings, "unchanged")
@@ -149,15 +139,64 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         _publish(request, report, repository, base)
 
 
+def _check_repository(
+    request: ReleaseRequest, report: ReleaseReport, repository: Repository
+) -> tuple[str | None, PublishedVersion | None]:
+    """Complete and repair what is published, and refuse what can be refused before anything is read.
+
+    Returns:
+        The head, and the version to continue; None for each where there is none.
+    """
+    settings = request.settings
+    if not settings.dry_run:
+        repository.check_token()
+    options = PublishOptions(now=request.now, dry_run=settings.dry_run, progress=request.progress)
+    state = complete_interrupted_publish(repository, options)
+    if request.approved_plan is not None and request.approved_plan.head != state.head:
+        raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
+    state, repaired = repair_head(repository, state, options)
+    report.warnings, head = () if repaired is None else (repaired,), state.head
+    report.finished = state.head_version if state.completed else None
+    is_completed = state.completed and request.version == state.head_version  # what a killed run of this name left
+    if request.version in state.tags and not is_completed:
+        raise version_exists(repository.id, str(request.version))
+    if request.version is None and not settings.dry_run:
+        check_clock(repository, state.tags, request.now)
+    check_overwrite(repository, head, None, replace=request.replace)
+    return head, published_version(repository, state)
+
+
+def _outline(request: ReleaseRequest, repository: Repository, version: PublishedVersion) -> Outline | None:
+    """Return the outline of the last version, where it may be enough; None where the folder is to have the version.
+
+    A plan states what reading would cost, and is applied to what it was made for; `rebuild` is asked of the tables.
+    """
+    settings = request.settings
+    if settings.dry_run or settings.rebuild or request.approved_plan is not None:
+        return None
+    folder = open_outline(repository, version, settings)
+    if folder is None:
+        return None
+    return Outline(folder=folder, restore=lambda: restore_version(repository, version, settings, request.progress))
+
+
 def _sync_context(
-    request: ReleaseRequest, base: BaseVersion | None, repository: Repository, uploader: LayerUploader
+    request: ReleaseRequest, base: BaseVersion | None, repository: Repository, outline: Outline | None
 ) -> SyncContext:
     """Return the context of the sync; weights that only the last version has are downloaded when they are needed."""
+    uploader = LayerUploader(
+        repository=repository,
+        dataset=request.settings.dataset,
+        max_local_bytes=request.settings.max_disk,
+        progress=request.progress,
+    )
+    # A folder that is about to be restored forgets what was uploaded for a version of its own.
+    uploaded = () if outline is not None else uploader.uploaded(ask=not request.settings.dry_run).keys()
     store = RepositoryLayerStore(
         dataset=request.settings.dataset,
         repository=repository,
         commit=base.commit if base is not None else None,
-        uploaded=uploader.uploaded(ask=not request.settings.dry_run).keys(),
+        uploaded=uploaded,
         uploader=uploader,
         progress=request.progress,
     )
@@ -172,6 +211,7 @@ def _sync_context(
         check_plan=lambda plan: (
             None if base is None else check_planned_losses(repository, base.commit, plan, request.settings)
         ),
+        outline=outline,
     )
 
 

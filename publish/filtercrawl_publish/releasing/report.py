@@ -22,6 +22,7 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.table_files import has_table
+from filtercrawl.dataset.files.unpublished import HIDDEN
 from filtercrawl.display import html_table
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.report import WORDS, SyncReport
@@ -150,8 +151,8 @@ class ReleaseReport:
         return html_table(f"{self.repository}: {self.outcome}", {k: v for k, v in facts.items() if v})
 
     def write(self, dataset: Path) -> None:
-        """Write run.json into the folder `analysis`, atomically; does nothing where there is no dataset."""
-        if (dataset / "data").is_dir():
+        """Write run.json into the folder `analysis`, atomically; does nothing where a run left no folder."""
+        if (dataset / HIDDEN).is_dir() or (dataset / "data").is_dir():
             write_text(dataset / manifest.RUN, dataset, json.dumps(self.to_dict(), indent=1) + "\n")
 
     def read_failed_models(self, dataset: Path) -> None:

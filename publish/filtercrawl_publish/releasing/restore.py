@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from filtercrawl.api.errors import DatasetError, NotFoundError, PolicyError
+from filtercrawl.api.errors import DatasetError, NotFoundError
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.card import card
@@ -20,21 +19,20 @@ from filtercrawl.dataset.files.atomic import atomic_write, remove
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.table_files import files_of, has_table
-from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
+from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.dataset.tables.restored_parts import note_restored_parts
-from filtercrawl_publish.publishing.base_version import BaseVersion, record_base, recorded_base
+from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.publishing.deferred_files import is_deferred, mark_deferred
-from filtercrawl_publish.publishing.repository_state import RepositoryState, last_version
 from filtercrawl_publish.publishing.version_files import version_files
+from filtercrawl_publish.releasing.outline import remove_outline
+from filtercrawl_publish.releasing.published_version import PublishedVersion, continues
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import file_sha256
 
 _LAYERS: Final = "data/layers/"
 
 
-def restore_version(
-    repository: Repository, state: RepositoryState, settings: Settings, progress: Progress
-) -> BaseVersion | None:
+def restore_version(repository: Repository, version: PublishedVersion, settings: Settings, progress: Progress) -> bool:
     """Make the dataset folder continue the last version of a repository.
 
     An empty folder receives the tables and what else tells whether something has changed; `fetch_deferred` downloads
@@ -46,82 +44,35 @@ def restore_version(
 
     Args:
         repository: Where versions are published.
-        state: Its head and tags.
+        version: The version.
         settings: Their `dataset` is the folder.
         progress: Receives a line.
 
     Returns:
-        The version; None if nothing is published yet.
+        Whether it was made to; False where it did already.
 
     Raises:
         PolicyError: The folder holds another dataset.
-        DatasetError: The version is incomplete, or of another schema version.
+        DatasetError: The version is incomplete.
         ConflictError: Another run is using the folder.
         NetworkError: The Hub could not be reached.
     """
-    dataset, last = settings.dataset, _last_version(repository, state)
-    if last is None:
-        return None
-    version, commit = last
-    manifest_content = _read_published_manifest(repository, version, commit)
-    base = BaseVersion(repo=repository.id, version=version, commit=commit, root=str(manifest_content["root"]))
+    dataset, base = settings.dataset, version.base
     with locked(dataset, create=True):
         if settings.rebuild and has_table(dataset, "models"):
             open_catalog(settings).close()  # a damaged one could not say what it continues
-        if (dataset / manifest.PATH).is_file() and _is_up_to_date(dataset, base, manifest_content):
-            return base
-        progress.message(f"continuing {version} of {repository.id}")
-        _fetch_tables(repository, base, state.head, dataset)
+        if continues(dataset, version):
+            remove_outline(dataset)
+            return False
+        progress.message(f"continuing {base.version} of {repository.id}")
+        if (dataset / manifest.PATH).is_file():
+            Catalog.remove(dataset)
+            remove(dataset / manifest.PATH)  # if this run is killed, the next one finds an empty folder
+        _fetch_tables(repository, base, version.head, dataset)
         mark_deferred(dataset, repository, base.commit)
         _rebuild_catalog(repository.files(base.commit), base, settings)
-    return base
-
-
-def manifest_root(dataset: Path) -> str | None:
-    """Return the root hash in the manifest of a folder; None if there is none."""
-    root = _read_json(dataset / manifest.PATH).get("root")
-    return root if isinstance(root, str) else None
-
-
-def _last_version(repository: Repository, state: RepositoryState) -> tuple[str, str] | None:
-    """Return name and commit of the version to continue: that of the head, or the latest one if the head has no tag.
-
-    If there is no version at all, a head with a manifest counts as one.
-    """
-    head, version = state.head, last_version(repository, state.head, state.tags)
-    if version is not None:
-        return version, state.tags[version]
-    return (head[:10], head) if head is not None and manifest.PATH in repository.files(head) else None
-
-
-def _is_up_to_date(dataset: Path, base: BaseVersion, published: Mapping[str, Any]) -> bool:
-    """Return whether the folder continues `base`; if not, remove its catalog so that it can be restored.
-
-    Args:
-        dataset: The dataset folder.
-        base: The last version.
-        published: Its manifest.
-
-    Raises:
-        PolicyError: The folder holds another dataset, or one that continues no version.
-    """
-    local = _read_json(dataset / manifest.PATH)
-    with Catalog(dataset) as catalog:
-        previous, dataset_id = recorded_base(catalog), catalog.dataset_id
-    if (dataset_id or local.get("dataset_id")) != published["dataset_id"]:
-        raise PolicyError(
-            f"{dataset}: holds another dataset than {base.repo}; use another repository, or an empty --dataset"
-        )
-    if dataset_id and previous is not None and previous.commit == base.commit:
-        return True
-    if previous is None and local.get("root") != base.root:
-        raise PolicyError(
-            f"{dataset}: does not continue {base.version} of {base.repo}, whose content would be lost; "
-            "use an empty --dataset to continue it"
-        )
-    Catalog.remove(dataset)
-    remove(dataset / manifest.PATH)  # if this run is killed, the next one finds an empty folder
-    return False
+        remove_outline(dataset)
+    return True
 
 
 def _fetch_tables(repository: Repository, base: BaseVersion, head: str | None, dataset: Path) -> None:
@@ -160,18 +111,6 @@ def _rebuild_catalog(published: Mapping[str, RepositoryFile], base: BaseVersion,
     record_base(dataset, base, layers)
 
 
-def _read_published_manifest(repository: Repository, version: str, commit: str) -> dict[str, Any]:
-    try:
-        content = json.loads(repository.read(manifest.PATH, commit))
-        fields = {name: content[name] for name in ("root", "dataset_id", "schema_version")}
-    except (NotFoundError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DatasetError(f"{repository.id}@{version}: not a filtercrawl dataset ({error})") from error
-    if fields["schema_version"] != SCHEMA_VERSION:
-        what = f"has schema version {fields['schema_version']!r}, this filtercrawl writes {SCHEMA_VERSION}"
-        raise DatasetError(f"{repository.id}@{version}: {what}; update filtercrawl, or run `filtercrawl migrate`")
-    return fields
-
-
 def _read_file_list(dataset: Path) -> dict[str, tuple[int, str]]:
     return {file.path: (file.size, file.sha256) for file in DatasetFolder(dataset, "the last version").files()}
 
@@ -180,11 +119,3 @@ def _local_tables(dataset: Path) -> Iterable[str]:
     """Yield the tables in the folder."""
     for path in (path for name in TABLES for path in files_of(dataset, name)):
         yield path.relative_to(dataset).as_posix()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -21,6 +21,7 @@ from filtercrawl_publish.publishing.purge import check_purge, plan_purge, purge_
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
 from filtercrawl_publish.publishing.repository_state import RepositoryState
 from filtercrawl_publish.publishing.space import known_space, update_space
+from filtercrawl_publish.releasing.published_version import published_version
 from filtercrawl_publish.releasing.restore import restore_version
 from filtercrawl_publish.repository.open import open_head
 
@@ -198,10 +199,11 @@ def withdraw_from_repository(
         dataset = temporary / "dataset"
         settings = replace(settings, dataset=dataset, dataset_url=None)
         head, tags = repository.refs()
-        base = restore_version(repository, RepositoryState(head=head, tags=tags), settings, progress)
-        if base is None:
+        last = published_version(repository, RepositoryState(head=head, tags=tags))
+        if last is None:
             raise UsageError(f"{repository.id}: nothing is published there")
-        store = RepositoryLayerStore(dataset=dataset, repository=repository, commit=base.commit, progress=progress)
+        restore_version(repository, last, settings, progress)
+        store = RepositoryLayerStore(dataset=dataset, repository=repository, commit=last.base.commit, progress=progress)
         result = withdraw_from_folder(models, reason, settings, store, repository.id)
         options = PublishOptions(
             version=version,

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from filtercrawl.api.vocabulary import OUTCOMES, REASONS
 from filtercrawl.config.license_policy import METADATA
+from filtercrawl.dataset.schema.arrow import MODELS
+from filtercrawl_publish.publishing.checkpoints_file import CHECKPOINTS, is_made_from
 from filtercrawl_publish.verification.issues import CheckedFolder, Issue, pc
 
 _MODELS, _INDEX, _LEDGER = "data/models", "data/index", "data/ledger"
@@ -46,6 +48,18 @@ def check_models(folder: CheckedFolder) -> Iterator[Issue]:
             yield Issue(where=where, what=what)
     for model_id in sorted(set(index["model_id"].to_pylist()) - known):
         yield Issue(where=_INDEX, what=f"has layers of {model_id!r}, which is not in {_MODELS}")
+
+
+def check_checkpoints(folder: CheckedFolder) -> Iterator[Issue]:
+    """Compare `data/checkpoints.parquet` with `models`, where it was made from these files of it."""
+    if CHECKPOINTS not in folder.verified_files:
+        return
+    listed = {file.path: file for file in folder.files}
+    if not is_made_from(folder.path / CHECKPOINTS, [listed[path] for path in folder.tables("models")]):
+        return  # of an earlier state of the folder, or of another program; no run takes it for this one
+    rows, models = folder.open(CHECKPOINTS).read(), folder.table("models", MODELS.names)
+    if not rows.equals(models):
+        yield Issue(where=CHECKPOINTS, what=f"has other rows than {_MODELS}")
 
 
 def check_index(folder: CheckedFolder) -> Iterator[Issue]:

@@ -21,7 +21,7 @@ from filtercrawl_publish.verification.effective import check_effective
 from filtercrawl_publish.verification.files import check_card, check_files, check_manifest
 from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 from filtercrawl_publish.verification.sketches import check_sketches
-from filtercrawl_publish.verification.tables import check_index, check_ledger, check_models
+from filtercrawl_publish.verification.tables import check_checkpoints, check_index, check_ledger, check_models
 from filtercrawl_publish.verification.weights import check_weights
 
 __all__ = ["VerifyOptions", "VerifyReport", "verify_dataset", "verify_folder", "verify_repository"]
@@ -160,6 +160,7 @@ def _check_content(folder: CheckedFolder) -> Iterator[Issue]:
         yield from check(folder)
     for check, tables in (
         (check_models, ("models", "index")),
+        (check_checkpoints, ("models",)),
         (check_index, ("index", "models")),
         (check_ledger, ("ledger", "models", "index")),
         (check_sketches, ("sketches", "index")),

@@ -24,6 +24,7 @@ from filtercrawl.dataset.schema.arrow import EFFECTIVE, FILES, LAYERS
 from filtercrawl.dataset.tables.effective import of_checkpoint
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_publish.commands.verify import filtercrawl_commands
+from filtercrawl_publish.publishing.checkpoints_file import CHECKPOINTS, write_checkpoints
 from filtercrawl_publish.verification import verify_folder
 from support.dataset_rows import MemoryRows, example, sketch
 from support.zoo_files import table
@@ -205,6 +206,19 @@ def test_a_sketch_in_two_parts(rows: MemoryRows) -> None:
 
 
 # Files.
+
+
+def test_a_file_of_checkpoints_that_contradicts_models(rows: MemoryRows) -> None:
+    write_checkpoints(rows.folder)
+    export(rows.folder, rows)
+    assert wrong(rows.folder) == []
+    table = pq.read_table(rows.folder / CHECKPOINTS)
+    pq.write_table(table[1:], rows.folder / CHECKPOINTS)
+    export(rows.folder, rows)
+    assert only(rows.folder) == "data/checkpoints.parquet: has other rows than data/models"
+    pq.write_table(table[1:].replace_schema_metadata({"models": "of other files"}), rows.folder / CHECKPOINTS)
+    export(rows.folder, rows)
+    assert wrong(rows.folder) == []  # a sync leaves it as the last version has it
 
 
 def test_a_missing_a_grown_and_a_flipped_file(rows: MemoryRows) -> None:

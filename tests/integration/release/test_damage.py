@@ -103,7 +103,7 @@ def test_a_night_with_news_restores_first(job: Job, net: Callable[..., None]) ->
 
 
 def test_a_damaged_catalog_is_rebuilt_before_it_is_asked_what_it_continues(job: Job, net: Callable[..., None]) -> None:
-    assert job(machine="kept") == 0
+    assert job("--rebuild", machine="kept") == 0
     catalog = job.tmp / "kept/.filtercrawl/catalog.sqlite"
     catalog.write_bytes(catalog.read_bytes()[:100] + b"?" * 20_000)
     net("new", 10)
@@ -123,7 +123,7 @@ def test_a_dry_run_tells_and_changes_nothing(job: Job) -> None:
 
 
 def test_publishing_from_a_folder_without_the_weights_restores_them(job: Job) -> None:
-    assert job(machine="kept") == 0
+    assert job("--rebuild", machine="kept") == 0
     damage(job, delete=[a_layers_file(job)])
     result = CliRunner().invoke(build(job.plugins), ["publish", REPO, "--dataset", str(job.tmp / "kept")])
     assert (result.exit_code, "restored" in result.output) == (0, True)

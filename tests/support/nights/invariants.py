@@ -17,8 +17,6 @@ from support.nights.world import Network, World
 
 # Requests to the Hub of a night without news.
 MOST_REQUESTS: Final = {"kept": 10, "empty": 60}
-# Of each file that a table has besides its first one: its address and its bytes, for an empty folder.
-REQUESTS_OF_PART: Final = 2
 _LICENSES: Final = {"mit": "MIT", "apache-2.0": "Apache-2.0"}
 _FOLDERS: Final = ("data/", "analysis/", "subsets/")
 

@@ -18,7 +18,6 @@ from support.crashes.small_disk import can_mount
 from support.nights import changes
 from support.nights.invariants import (
     MOST_REQUESTS,
-    REQUESTS_OF_PART,
     Content,
     State,
     choose_content,
@@ -201,9 +200,8 @@ class Story:
     def _faults_of_requests(self, machine: str, before: State, requests: int) -> Iterator[str]:
         kind = "kept" if self._current.get(machine) == before.head else "empty"
         self.figures.requests[kind].append(requests)
-        most = MOST_REQUESTS[kind] + (REQUESTS_OF_PART * self._world.further_parts() if kind == "empty" else 0)
-        if requests > most:
-            yield f"{requests} requests in a night without news, {kind} folder, at most {most} are right"
+        if requests > MOST_REQUESTS[kind]:
+            yield f"{requests} requests in a night without news, {kind} folder, at most {MOST_REQUESTS[kind]} are right"
 
     def _faults_of_files(
         self, jobs: Sequence[Job], ended: Sequence[Ended], left: set[Path], *, published: bool

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,12 +157,6 @@ class World:
         """The commits of all versions, in the order of the versions."""
         found = {} if self.repo is None else {name: self.repo.at(name) for name in self.repo.tags}
         return {name: commit for name in sorted(found, key=release_order) if (commit := found[name]) is not None}
-
-    def further_parts(self) -> int:
-        """How many files the tables on `main` have besides the first of each."""
-        assert self.repo is not None
-        tables = [path.rpartition("/")[0] for path in self.repo.head.files if re.match(r"data/(?!layers)\w+/", path)]
-        return len(tables) - len(set(tables))
 
     def any_file(self, folder: str) -> str:
         """Choose a file of `main`."""

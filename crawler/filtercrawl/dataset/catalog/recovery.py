@@ -17,12 +17,12 @@ from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.rebuild import rebuild_catalog
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.atomic import remove
-from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.stored_layers import absent, delete_orphans
 from filtercrawl.dataset.files.table_files import has_table
-from filtercrawl.dataset.files.unpublished import CATALOG, TEMPORARY
+from filtercrawl.dataset.files.unpublished import CATALOG, OUTLINE, TEMPORARY
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import unfit
 
@@ -48,6 +48,8 @@ def open_dataset(
         DatasetError: There is no dataset, a newer version wrote it, or it cannot be read or written.
     """
     folder, store = settings.dataset, layer_store or LocalLayerStore(settings.dataset)
+    if (folder / OUTLINE).is_dir() and not (folder / CATALOG).is_file() and not has_table(folder, "models"):
+        raise no_dataset(folder)  # an empty one in its place would be another dataset
     with locked(folder, create=create), open_catalog(settings, progress, store) as catalog:
         yield WritableDataset(folder=folder, catalog=catalog, layer_store=store)
 

@@ -19,7 +19,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.table_files import files_of, table_of
-from filtercrawl.dataset.files.unpublished import CATALOG
+from filtercrawl.dataset.files.unpublished import CATALOG, OUTLINE
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 
 __all__ = ["DatasetFolder", "no_dataset", "with_schema"]
@@ -46,6 +46,9 @@ def no_dataset(path: str | PathLike[str], name: str = "") -> DatasetError:
         empty = "the dataset is empty, no checkpoint was read yet"
         return DatasetError(f"{name or fspath(path)}: {empty}; `filtercrawl sync SELECTOR --dataset DIR` fills it")
     # Not pathlib's functions, which raise for a name that is too long.
+    if os.path.isdir(os.path.join(path, OUTLINE)):  # noqa: PTH112, PTH118
+        what = "no dataset here: a release found nothing new and did not have to download it"
+        return DatasetError(f"{name or fspath(path)}: {what}; `filtercrawl release REPO --rebuild` does, or name REPO")
     if os.path.isdir(path):  # noqa: PTH112
         what = "no dataset here"
     elif os.path.exists(path):  # noqa: PTH110
