@@ -87,9 +87,6 @@ def _make(repository: Repository, version: PublishedVersion, settings: Settings)
     """Download what an outline is made of; which version it is of is noted last. False where the version has none."""
     folder, base = settings.dataset, version.base
     files = repository.files(base.commit)
-    models = [
-        File(path=path, size=files[path].size, sha256=files[path].sha256 or "") for path in paths_of(files, "models")
-    ]
     if CHECKPOINTS not in files:
         return False
     listings = [path for path in map(table_path, _LISTINGS) if path in files]
