@@ -56,8 +56,9 @@ def checked_training(file: str, training: TrainingState | None) -> TrainingState
 def _checked(file: str, tensor: StoredTensor) -> StoredTensor:
     _check_names(file, tensor)
     for shape in (tensor.shape, tensor.weight_shape, tensor.bank or ()):
-        if error := _shape_error(f"{file}: the tensor {shown(tensor.name)} has the shape {shown(shape)}", shape):
-            raise error
+        if (wrong := _shape_fault(shape)) is not None:
+            kind, what = wrong  # put into words only now: most tensors have no fault, and there are many
+            raise kind(f"{file}: the tensor {shown(tensor.name)} has the shape {shown(shape)}{what}")
     if (fault := _convolution_fault(tensor.convolution) or _quantization_fault(tensor)) is not None:
         raise FormatError(f"{file}: the tensor {shown(tensor.name)} {fault}")
     changes = _names_to_escape(tensor)
@@ -94,13 +95,14 @@ def _names_to_escape(tensor: StoredTensor) -> dict[str, Any]:
     return changes
 
 
-def _shape_error(what: str, shape: tuple[int, ...]) -> CheckpointError | None:
+def _shape_fault(shape: tuple[int, ...]) -> tuple[type[CheckpointError], str] | None:
+    """Return the error of a shape that is not possible, and what is said after the shape; None for others."""
     if isinstance(shape, tuple) and len(shape) > _MAX_AXES:
-        return UnsafeFileError(f"{what}, {len(shape):,} axes; at most {_MAX_AXES} are read")
+        return UnsafeFileError, f", {len(shape):,} axes; at most {_MAX_AXES} are read"
     if not isinstance(shape, tuple) or not all(map(_is_size, shape)):
-        return FormatError(f"{what}; sizes are integers from 0 to 2^63 - 1")
+        return FormatError, "; sizes are integers from 0 to 2^63 - 1"
     if math.prod(shape) > _LARGEST:
-        return FormatError(f"{what}; that is 2^63 numbers or more")
+        return FormatError, "; that is 2^63 numbers or more"
     return None
 
 
