@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,12 @@ from filtercrawl_publish.repository.signature import sign_manifest
 __all__ = ["publish_version"]
 
 
-def publish_version(dataset: Path, repository: Repository, options: PublishOptions) -> PublishResult:
+def publish_version(
+    dataset: Path,
+    repository: Repository,
+    options: PublishOptions,
+    check_state: Callable[[RepositoryState], None] = lambda _: None,
+) -> PublishResult:
     """Publish a dataset folder as one version.
 
     The steps: complete what an interrupted run left, restore files of the last version that somebody else deleted or
@@ -63,6 +69,7 @@ def publish_version(dataset: Path, repository: Repository, options: PublishOptio
         dataset: The dataset folder; locked while this runs.
         repository: Where to publish.
         options: See `PublishOptions`.
+        check_state: Called with the head and tags on top of which is to be published; what it raises ends it.
 
     Raises:
         ConflictError: Someone else published at the same time, or another run is using the folder.
@@ -74,14 +81,16 @@ def publish_version(dataset: Path, repository: Repository, options: PublishOptio
         UsageError: The version name is invalid or exists already, or the Space cannot be one.
     """
     choose_space(repository, options.space)
-    result = _publish_locked(dataset, repository, options)
+    result = _publish_locked(dataset, repository, options, check_state)
     space = update_space(repository, options, result.version, result.commit)
     return replace(result, space=space, warnings=result.warnings + space.warnings) if space else result
 
 
-def _publish_locked(dataset: Path, repository: Repository, options: PublishOptions) -> PublishResult:
+def _publish_locked(
+    dataset: Path, repository: Repository, options: PublishOptions, check_state: Callable[[RepositoryState], None]
+) -> PublishResult:
     with locked(dataset):
-        result, staged = _publish(dataset, repository, options)
+        result, staged = _publish(dataset, repository, options, check_state)
         if options.dry_run or result.commit is None or result.version is None or not has_catalog(dataset):
             return result
         if options.max_disk is not None or staged.absent:
@@ -95,8 +104,11 @@ def _publish_locked(dataset: Path, repository: Repository, options: PublishOptio
     return result
 
 
-def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> tuple[PublishResult, StagedVersion]:
+def _publish(
+    dataset: Path, repository: Repository, options: PublishOptions, check_state: Callable[[RepositoryState], None]
+) -> tuple[PublishResult, StagedVersion]:
     state, repaired = repair_head(repository, complete_interrupted_publish(repository, options), options)
+    check_state(state)
     head = state.head
     if not options.dry_run:
         repository.check_token()

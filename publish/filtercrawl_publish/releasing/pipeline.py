@@ -31,7 +31,12 @@ from filtercrawl_publish.releasing.markdown import release_summary, write_summar
 from filtercrawl_publish.releasing.notify import notify
 from filtercrawl_publish.releasing.outline import open_outline
 from filtercrawl_publish.releasing.plan_file import PlanFile
-from filtercrawl_publish.releasing.published_version import PublishedVersion, manifest_root, published_version
+from filtercrawl_publish.releasing.published_version import (
+    PublishedVersion,
+    check_continued,
+    manifest_root,
+    published_version,
+)
 from filtercrawl_publish.releasing.report import ReleaseOutcome, ReleaseReport, private_texts
 from filtercrawl_publish.releasing.request import ReleaseRequest
 from filtercrawl_publish.releasing.restore import restore_version
@@ -232,7 +237,7 @@ def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Reposit
     report.write(dataset)
     options = replace(options, version=report.version)
     try:
-        result = publish_version(dataset, repository, options)
+        result = publish_version(dataset, repository, options, lambda state: check_continued(repository, state, base))
     except BaseException:
         report.version = None
         raise

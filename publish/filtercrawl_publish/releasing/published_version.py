@@ -14,8 +14,9 @@ from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION
 from filtercrawl_publish.publishing.base_version import BaseVersion, recorded_base
 from filtercrawl_publish.publishing.repository_state import RepositoryState, last_version
 from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.errors import published_meanwhile
 
-__all__ = ["PublishedVersion", "continues", "manifest_root", "published_version"]
+__all__ = ["PublishedVersion", "check_continued", "continues", "manifest_root", "published_version"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,22 @@ def published_version(repository: Repository, state: RepositoryState) -> Publish
     content = _read_published_manifest(repository, version, commit)
     base = BaseVersion(repo=repository.id, version=version, commit=commit, root=str(content["root"]))
     return PublishedVersion(base=base, head=state.head, dataset_id=content["dataset_id"])
+
+
+def check_continued(repository: Repository, state: RepositoryState, base: BaseVersion | None) -> None:
+    """Check that no version was published since a folder was made to continue one: it would lack what that one has.
+
+    Args:
+        repository: Where versions are published.
+        state: Its head and tags now.
+        base: The version that the folder continues; None where nothing was published.
+
+    Raises:
+        ConflictError: There is another version.
+    """
+    last = _last_version(repository, state)
+    if (None if last is None else last[1]) != (None if base is None else base.commit):
+        raise published_meanwhile(repository.id)
 
 
 def continues(dataset: Path, version: PublishedVersion) -> bool:

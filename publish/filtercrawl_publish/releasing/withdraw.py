@@ -19,9 +19,9 @@ from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
 from filtercrawl_publish.publishing.publish import publish_version
 from filtercrawl_publish.publishing.purge import check_purge, plan_purge, purge_history
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
-from filtercrawl_publish.publishing.repository_state import RepositoryState
+from filtercrawl_publish.publishing.repository_state import complete_interrupted_publish
 from filtercrawl_publish.publishing.space import known_space, update_space
-from filtercrawl_publish.releasing.published_version import published_version
+from filtercrawl_publish.releasing.published_version import check_continued, published_version
 from filtercrawl_publish.releasing.restore import restore_version
 from filtercrawl_publish.repository.open import open_head
 
@@ -198,8 +198,9 @@ def withdraw_from_repository(
     with temporary_folder() as temporary:
         dataset = temporary / "dataset"
         settings = replace(settings, dataset=dataset, dataset_url=None)
-        head, tags = repository.refs()
-        last = published_version(repository, RepositoryState(head=head, tags=tags))
+        repository.check_token()
+        state = complete_interrupted_publish(repository, PublishOptions(progress=progress))
+        last = published_version(repository, state)
         if last is None:
             raise UsageError(f"{repository.id}: nothing is published there")
         restore_version(repository, last, settings, progress)
@@ -211,7 +212,9 @@ def withdraw_from_repository(
             space=known_space(repository, settings.publish.space),
             progress=progress,
         )
-        published = publish_version(dataset, repository, options)
+        published = publish_version(
+            dataset, repository, options, lambda state: check_continued(repository, state, last.base)
+        )
     result = replace(
         result,
         dataset=None,

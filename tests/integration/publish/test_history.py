@@ -262,6 +262,18 @@ def test_withdrawn_from_a_repo(hub: HubServer, cli: Cli, dataset: Path) -> None:
     assert error.startswith(f"{REPO}: no checkpoint 'local/a.safetensor'; did you mean local/a.safetensors")
 
 
+@pytest.mark.usefixtures("grown")
+def test_what_is_withdrawn_is_taken_from_the_version_that_a_killed_run_has_not_tagged(
+    hub: HubServer, cli: Cli, tmp_path: Path
+) -> None:
+    del hub.datasets[REPO].tags["v2026.11.23"]
+    found = cli("withdraw", REPO, "local/a.safetensors", "--reason", "the author asked")
+    assert "v2026.11.23" in hub.datasets[REPO].tags
+    assert found["version"] == "v2026.11.23.1"
+    target = unpacked(hub, tmp_path / "out")
+    assert {layer_id.partition("#")[0] for layer_id in layers(target)} == {"local/b.safetensors", "local/c.safetensors"}
+
+
 def test_what_was_withdrawn_from_a_repo_is_not_published_again(
     zoo: Path, dataset: Path, run_sync: Sync, hub: HubServer, cli: Cli
 ) -> None:

@@ -1,4 +1,7 @@
-"""What a release refuses before it reads anything: a wrong clock, a token that may not write, a large loss."""
+"""What a release refuses before it reads anything: a wrong clock, a token that may not write, a large loss.
+
+And at its end: to publish on top of a version that it did not begin with.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner, Result
 
-from filtercrawl.api.errors import AccessDeniedError, PolicyError
+from filtercrawl.api.errors import AccessDeniedError, ConflictError, PolicyError
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.files.lock import locked
 from support.hub.server import Asked, Fault, HubServer
 from support.nightly import FIRST, REPO, ZOO, Job
+from support.zoo_files import models
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
@@ -140,6 +144,26 @@ def test_an_opt_out_of_much_is_a_loss_too(job: Job) -> None:
     with pytest.raises(PolicyError, match=r"at least 4 of 5 models"):
         job()
     assert "resolve" not in job.asked_of_zoo()
+
+
+def test_a_version_that_somebody_publishes_during_the_run_stays_the_last_one(
+    job: Job, net: Callable[..., None], hub: HubServer
+) -> None:
+    net("new", 7)
+    repo, watch = hub.datasets[REPO], hub.watch
+    theirs = {**repo.head.files, "CHANGES.md": b"## theirs"}
+
+    def publish_theirs(number: int, asked: Asked, when: str) -> Fault | None:
+        if asked.path == "/api/models" and "theirs" not in repo.tags:
+            repo.tags["theirs"] = hub.append(repo, theirs, "Release theirs")
+        return watch(number, asked, when)
+
+    hub.watch = publish_theirs
+    with pytest.raises(ConflictError, match="another version was published meanwhile"):
+        job(machine="mine")
+    assert (job.record["outcome"], repo.head.sha) == ("busy", repo.tags["theirs"])
+    assert job(machine="mine") == 0
+    assert "hub/org/new/model.safetensors" in models(job.published())
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(1, "error"), (4, "refused"), (5, "busy"), (130, "stopped"), (2, None)])
