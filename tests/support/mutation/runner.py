@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -87,7 +88,10 @@ class Runner:
     """
 
     def __init__(self, python: str, children: str, target: Target, folder: Path) -> None:
-        self._command = (python, "-m", "support.mutation.trial", f"--root={REPOSITORY}", f"--children={children}")
+        self._command = (
+            *(python, "-m", "support.mutation.trial", f"--root={REPOSITORY}"),
+            *(f"--python={sys.executable}", f"--children={children}"),
+        )
         self._target, self._folder = target, folder
 
     def run(self, trials: Sequence[Trial], jobs: int) -> Iterator[tuple[Trial, Outcome]]:

@@ -107,12 +107,14 @@ class Reach:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--children", help="the Python that tests start, which is running already")
+    parser.add_argument("--python", default=sys.executable, help="the Python that tests start")
+    parser.add_argument("--children", help="that which they start where its imports may be done already")
     parser.add_argument("--module", action="append")
     parser.add_argument("--mutant", type=int)
     parser.add_argument("--reached", type=Path)
     parser.add_argument("tests", nargs="+")
     options = parser.parse_args()
+    sys.executable = options.python
     forked_python.forked_python = lambda *_: nullcontext(options.children)  # type: ignore[assignment]
     # Without rewritten assertions: libraries that ship plugins are imported already.
     without = [word for plugin in ("cacheprovider", "anyio", "xdist") for word in ("-p", f"no:{plugin}")]

@@ -115,11 +115,26 @@ def test_names_and_shapes(key: str, shape: tuple[int, ...], expected: Verdict) -
         ((4, 8, 3, 5), (4, 8), (NO_OPERATOR, "bank_bias")),  # nothing computes a mixture
         ((8, 4, 3, 3, 3, 3), (8,), (NO_OPERATOR, "parameter_shape")),
         ((1, 4), (1,), ("linear", "bias_per_channel")),
+        ((8, 4), (4,), ("linear", "parameter_shape")),  # not of its outputs
         ((0, 4), (0,), ("empty", "empty")),
+        ((8, 0, 3, 3), (8,), ("empty", "empty")),
     ],
 )
 def test_a_weight_beside_its_bias(weight: tuple[int, ...], bias: tuple[int, ...], expected: Verdict) -> None:
     assert module("a.0", weight=weight, bias=bias)["a.0.weight"] == expected
+
+
+@pytest.mark.parametrize(
+    "below", [stored("a.gate.weight", (1, 4)), stored("a.attention.bias", (16,))], ids=["gate", "attention"]
+)
+def test_one_kernel_of_five_axes_is_no_bank(below: StoredTensor) -> None:
+    assert verdicts(stored("a.weight", (1, 16, 4, 3, 3)), below)["a.weight"] == KERNEL
+
+
+def test_vectors_do_not_mix_kernels() -> None:
+    bank = (stored("a.weight", (4, 8, 3, 3)), stored("a.bias", (4, 8)))
+    assert verdicts(*bank, stored("a.gate.bias", (32,)))["a.weight"] == (NO_OPERATOR, "bank_bias")
+    assert verdicts(*bank, stored("a.gate.weight", (32, 4)))["a.weight"] == (None, "bank_bias")
 
 
 def test_an_empty_bias_is_empty() -> None:
