@@ -14,6 +14,7 @@ from filtercrawl.api.tensor_location import TensorLocation
 from filtercrawl.extraction import classify
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.rules import RULES
+from filtercrawl.extraction.state_dict_names import optimizer_container, split_raw_parameter_name
 
 FILE = MemoryFile(bytes(1 << 20), "x")
 Verdict = tuple[str | None, str | None]
@@ -94,6 +95,8 @@ NO_OPERATOR = "nonstandard_operator"
         ("dft.kernel", (161, 320, 1), BASIS),
         ("dft.kernel", (322, 320, 1), BASIS),
         ("dft.kernel", (160, 320, 1), ("other", "none")),
+        ("dft.weight", (16, 16, 1), BASIS),
+        ("dft.weight", (15, 15, 1), KERNEL),
         # Optimizers.
         ("layer.exp_avg", (8, 4, 3, 3), ("optimizer_state", "optimizer_name")),
         ("optimizer", (8, 4, 3, 3), ("other", "none")),
@@ -153,16 +156,52 @@ def test_copies_of_an_optimizer_are_no_average_of_the_model() -> None:
     assert found["optimizer.model_ema.conv.weight"] == ("optimizer_state", "optimizer_container")
 
 
-def test_arguments_of_a_trainer_are_not_the_model() -> None:
+@pytest.mark.parametrize("arguments", ["hyper_parameters", "datamodule_hyper_parameters", "hparams"])
+def test_arguments_of_a_trainer_are_not_the_model(arguments: str) -> None:
     shape = (8, 4, 3, 3)
-    for root, argument in (
-        (("state_dict",), stored("hyper_parameters.net.weight", shape)),
-        (("state_dict", "net"), stored("net.weight", shape, ("hyper_parameters",))),
-    ):
+    alone = stored("net.weight", shape, (arguments,))
+    for root, argument in ((("state_dict",), stored(f"{arguments}.net.weight", shape)), (("state_dict", "net"), alone)):
         found = verdicts(stored("conv.weight", shape, root), argument)
         assert found[argument.name] == ("outside_prefix", "hyper_parameters")
-    alone = stored("net.weight", shape, ("hyper_parameters",))
     assert verdicts(alone) == {alone.name: KERNEL}
+
+
+@pytest.mark.parametrize(("shape", "is_copy"), [((8, 4, 3, 3), True), ((8, 4, 5, 5), False)])
+def test_an_average_of_another_network_is_not_swapped(shape: tuple[int, ...], is_copy: bool) -> None:
+    found = verdicts(
+        stored("conv.weight", (8, 4, 3, 3), ("state_dict",)),
+        stored("steps", (), ("ema_state_dict",)),
+        stored("module.conv.weight", shape, ("ema_state_dict",)),
+    )
+    swapped = found["ema_state_dict.module.conv.weight"] == ("raw_copy", "trainer_swap")
+    assert swapped is is_copy
+
+
+def test_a_module_may_be_called_like_buffers_of_averages() -> None:
+    shape = (8, 4, 3, 3)
+    found = verdicts(
+        stored("conv.weight", shape), stored("ema_conv_weight", shape), stored("ema_head.weight", (9, 8, 3, 3))
+    )
+    assert found == {
+        "conv.weight": KERNEL, "ema_conv_weight": ("raw_copy", "trainer_swap"), "ema_head.weight": KERNEL,
+    }  # fmt: skip
+
+
+def test_a_container_is_named_by_its_whole_path() -> None:
+    assert optimizer_container(("run", "optimizer", "state"), "0.x") == ("run", "optimizer")
+    assert optimizer_container(("run",), "optimizer.0.x") == ("run", "optimizer")
+    assert optimizer_container(("run",), "conv.weight") is None
+
+
+def test_a_word_that_ends_like_parametrizations_is_none() -> None:
+    assert split_raw_parameter_name("a.parametrizations.weight.original") == (
+        "a", "parametrizations.weight.original",
+    )  # fmt: skip
+    assert split_raw_parameter_name("a.reparametrizations.weight") == ("a.reparametrizations", "weight")
+
+
+def test_integers_are_buffers() -> None:
+    assert verdicts(stored("index", (3,), dtype="int64"))["index"] == ("buffer", "dtype")
 
 
 def test_complex_numbers_and_numbers_that_are_not_there() -> None:
