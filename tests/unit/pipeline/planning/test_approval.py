@@ -56,6 +56,14 @@ def test_a_plan_is_stored_and_read_as_it_is(catalog: Catalog) -> None:
     assert approved.restrict(PLAN, catalog) == PLAN
 
 
+def test_equal_plans_are_equal_bytes() -> None:
+    tasks = {f"lab/{name}": ("new", None, None) for name in "ba"}
+    names = frozenset({"lab/y", "lab/x", "lab/z"})
+    stored = Approval(tasks=tasks, removed=names, skipped=names, restated=names).to_dict()
+    assert [item["model_id"] for item in stored["todo"]] == ["lab/a", "lab/b"]
+    assert stored["removed"] == stored["skipped"] == stored["restated"] == ["lab/x", "lab/y", "lab/z"]
+
+
 @pytest.mark.parametrize(
     "content",
     [{}, {"todo": [], "removed": [], "skipped": []}, {"todo": 1, "removed": [], "skipped": [], "restated": []}],

@@ -166,10 +166,21 @@ def test_a_local_file_is_read_again_if_its_architecture_is_stated_otherwise(
     assert planner().effective_state(known, offered) == (known.unread() if read_again else known)
 
 
+def test_what_names_code_is_read_again_where_that_is_refused_now(planner: MakePlanner) -> None:
+    code = CrawlState(code=("os.system",))
+    for known, read_again in ((row(state=code), True), (row(state=code, reason="truncated"), False), (row(), False)):
+        assert planner().effective_state(known, checkpoint()) == known
+        refusing = planner(refuse_code=True).effective_state(known, checkpoint())
+        assert refusing == (known.unread() if read_again else known)
+    assert planner(refuse_code=True).effective_state(None, checkpoint()) is None
+
+
 def test_a_task_says_whether_code_is_refused(planner: MakePlanner) -> None:
     for refuse_code in (False, True):
         (task,) = planner(refuse_code=refuse_code).plan([listing(checkpoint())]).tasks
         assert task.refuse_code is refuse_code
+    (task,) = planner().plan([listing(checkpoint())]).tasks
+    assert not task.refuse_code
 
 
 def test_a_task_keeps_the_widest_policy(catalog: Catalog, planner: MakePlanner) -> None:
@@ -255,6 +266,14 @@ def test_what_is_offered_just_as_before_is_settled(catalog: Catalog, planner: Ma
     assert (wider.settled, [task.action for task in wider.tasks]) == (set(), ["changed"] * 3)
     other = planner().plan([listing(*offers, selector=Selector("lab", "*"))])
     assert (other.settled, len(other.unchanged)) == (set(), 3)  # the other selector did not list them yet
+    twice = planner().plan([listing(*offers), listing(*offers, selector=Selector("lab", "*"))])
+    assert (twice.settled, twice.unchanged, list(twice.seen)) == (plan.settled, plan.unchanged, list(plan.seen))
+    for changes in (
+        {"licenses": ("MIT",)},
+        {"license_policy": LicensePolicy(default="metadata")},
+        {"refuse_code": True},
+    ):
+        assert planner(**changes).plan([listing(*offers)]).settled == set()
     fewer = planner().plan([listing(offers[0])])
     assert fewer.gone == (("lab/b", LAB.id), ("lab/c", LAB.id))
     assert fewer.removed == fewer.gone
