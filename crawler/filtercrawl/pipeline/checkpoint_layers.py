@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.checkpoint import is_local
 from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import prefetch
@@ -27,9 +25,7 @@ from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.extract import attach_architecture, warn_of_part
 from filtercrawl.pipeline.crawling.reading_limit import ReadingLimit
 from filtercrawl.pipeline.discovery.architectures import architecture_of
-from filtercrawl.pipeline.discovery.selector import Selector
-from filtercrawl.pipeline.engines.processes.make import worker_processes
-from filtercrawl.pipeline.inspect import select_checkpoint
+from filtercrawl.pipeline.inspect import open_one
 from filtercrawl.pipeline.inspection import InspectionRequest
 from filtercrawl.transport import network
 
@@ -84,26 +80,15 @@ def open_checkpoint_layers(text: str, plugins: Plugins, settings: Settings) -> I
         CheckpointError: The checkpoint cannot be read.
         NetworkError: A server does not answer.
     """
-    engine = settings.engine if settings.engine == "threads" else "local"
-    alone = replace(settings, engine=engine, jobs=1, device="cpu")
-    with worker_processes(alone, plugins, CancellationToken()) as workers:
-        readers = None if workers is None else workers.readers()
-        checkpoint = select_checkpoint(text, plugins, settings, network(settings.network), readers)
-        request = InspectionRequest(
-            checkpoint=checkpoint,
-            source=Selector.parse(text, plugins).source,
-            kernel_size=settings.kernel_size,
-            network=settings.network,
-            structure_seconds=None if workers is None else settings.structure_limit,
-        )
+    with open_one(text, plugins, settings) as (request, workers):
         if workers is None:
             with _opened(plugins, request) as layers:
                 yield tuple(CheckpointLayer(**vars(_info(layer)), read=partial(_read, layer)) for layer in layers)
             return
         with temporary_folder() as folder:
-            file, local = folder / "weights", all(map(is_local, checkpoint.files))
-            infos = workers.call(_write_layers, (request, file), name=checkpoint.name, local=local)
-            yield tuple(_in_file(infos, file))
+            order = (request, folder / "weights")
+            infos = workers.call(_write_layers, order, name=request.checkpoint.name, local=request.is_local)
+            yield tuple(_in_file(infos, folder / "weights"))
 
 
 def _write_layers(plugins: Plugins, order: tuple[InspectionRequest, Path]) -> tuple[LayerInfo, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.checkpoint import Checkpoint, is_local
+from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import SupportsBuild, SupportsLookup
@@ -16,7 +18,7 @@ from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.pipeline.discovery.discover import Discovery
 from filtercrawl.pipeline.discovery.file_questions import FileReaders
 from filtercrawl.pipeline.discovery.selector import Selector
-from filtercrawl.pipeline.engines.processes.make import worker_processes
+from filtercrawl.pipeline.engines.processes.make import WorkerProcesses, worker_processes
 from filtercrawl.pipeline.inspection import Inspection, InspectionRequest
 from filtercrawl.transport import network
 
@@ -86,22 +88,42 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
         CheckpointError: The checkpoint cannot be read, or the tables cannot hold what it states.
         NetworkError: A server does not answer.
     """
-    source = Selector.parse(text, plugins).source
+    with open_one(text, plugins, settings) as (request, workers):
+        if workers is None:
+            return _inspect(plugins, request)
+        return workers.call(_inspect, request, name=request.checkpoint.name, local=request.is_local)
+
+
+@contextmanager
+def open_one(
+    text: str, plugins: Plugins, settings: Settings
+) -> Iterator[tuple[InspectionRequest, WorkerProcesses | None]]:
+    """Find the one checkpoint that a selector names, and have a worker process ready that reads it.
+
+    Args:
+        text: The selector.
+        plugins: Sources and readers.
+        settings: Which kernels to keep, how to reach the network, and limits.
+
+    Yields:
+        What is to be read, and the worker; None for it with the engine `threads`, with which this process reads.
+
+    Raises:
+        UsageError: The selector names no checkpoint, or several.
+        NetworkError: A server does not answer.
+    """
     engine = settings.engine if settings.engine == "threads" else "local"
     alone = replace(settings, engine=engine, jobs=1, device="cpu")
     with worker_processes(alone, plugins, CancellationToken()) as workers:
         readers = None if workers is None else workers.readers()
-        checkpoint = select_checkpoint(text, plugins, settings, network(settings.network), readers)
         request = InspectionRequest(
-            checkpoint=checkpoint,
-            source=source,
+            checkpoint=select_checkpoint(text, plugins, settings, network(settings.network), readers),
+            source=Selector.parse(text, plugins).source,
             kernel_size=settings.kernel_size,
             network=settings.network,
             structure_seconds=None if workers is None else settings.structure_limit,
         )
-        if workers is None:
-            return _inspect(plugins, request)
-        return workers.call(_inspect, request, name=checkpoint.name, local=all(map(is_local, checkpoint.files)))
+        yield request, workers
 
 
 def _inspect(plugins: Plugins, request: InspectionRequest) -> Inspection:

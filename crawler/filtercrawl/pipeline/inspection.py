@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint
+from filtercrawl.api.checkpoint import Checkpoint, is_local
 from filtercrawl.api.formatting import escape_control, format_count, format_plural, shorten
 from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.config import NetworkSettings
@@ -35,6 +35,11 @@ class InspectionRequest:
     kernel_size: KernelPolicy
     network: NetworkSettings
     structure_seconds: float | None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether reading it needs no server."""
+        return all(map(is_local, self.checkpoint.files))
 
 
 @dataclass(frozen=True, kw_only=True)
