@@ -27,7 +27,7 @@ from support.object_store import ObjectStoreServer, object_store_server
 from support.paths import child_environment
 from support.zoo_files import put, state
 
-# How many moments of each story are tried, evenly spread; each takes a second. 0: all of them.
+# How many moments of each scenario are tried, evenly spread; each takes a second. 0: all of them.
 MOMENTS = int(os.environ.get("FILTERCRAWL_TEST_KILLS", "8"))
 
 

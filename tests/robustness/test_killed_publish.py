@@ -39,7 +39,7 @@ WAYS = list(FAULTS) if MOMENTS == 0 else ["429", "lost", "stale"]
 Moment = tuple[int, str]
 
 
-class Story:
+class Scenario:
     """A dataset and a Hub before one run, both to be restored, and what the run leads to."""
 
     def __init__(self, folder: Path, children: Publishers, hub: HubServer, max_disk: int | None) -> None:
@@ -159,10 +159,10 @@ def crawl(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=["the first", "a later one", "on a small disk"])
-def story(
+def scenario(
     request: pytest.FixtureRequest, children: Publishers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Story]:
-    folder = tmp_path_factory.mktemp("story")
+) -> Iterator[Scenario]:
+    folder = tmp_path_factory.mktemp("scenario")
     for name, seed in (("changed", 1), ("gone", 2), ("kept", 3)):
         put(folder / f"zoo/{name}.safetensors", state(seed))
     (folder / "xet").mkdir()
@@ -176,27 +176,27 @@ def story(
             put(folder / "zoo/new.safetensors", state(5))
             (folder / "zoo/gone.safetensors").unlink()
             crawl(folder)
-        yield Story(folder, children, hub, 1 if request.param == "on a small disk" else None)
+        yield Scenario(folder, children, hub, 1 if request.param == "on a small disk" else None)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
-def test_killed_at_any_request(story: Story) -> None:
-    for moment in story.kills():
-        story.restore()
+def test_killed_at_any_request(scenario: Scenario) -> None:
+    for moment in scenario.kills():
+        scenario.restore()
 
         def kill(number: int, asked: Asked, when: str, moment: Moment = moment) -> Fault | None:
             if (number, when) != moment:
                 return None
-            story.children.kill()
+            scenario.children.kill()
             return Fault(line="before" if when == "asked" else "after")
 
-        story.hub.watch = kill
-        assert story.run() is None, moment
-        story.hub.watch = lambda number, asked, when: None
-        story.check_between()
-        assert story.run("published", "finished", "nothing") is not None
-        story.check_done()
+        scenario.hub.watch = kill
+        assert scenario.run() is None, moment
+        scenario.hub.watch = lambda number, asked, when: None
+        scenario.check_between()
+        assert scenario.run("published", "finished", "nothing") is not None
+        scenario.check_done()
 
 
 class Once:
@@ -239,21 +239,21 @@ class Once:
 @pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", WAYS)
-def test_every_request_fails_once(story: Story, kind: str) -> None:
+def test_every_request_fails_once(scenario: Scenario, kind: str) -> None:
     once = Once(FAULTS[kind], writes=kind == "stale", one_in=8 if MOMENTS else 1)
-    for _ in range(len(story.asked)):
-        story.restore()
+    for _ in range(len(scenario.asked)):
+        scenario.restore()
         once.begin()
         before = len(once.tried)
-        story.hub.watch = once
-        found = story.run()
+        scenario.hub.watch = once
+        found = scenario.run()
         assert found is not None
-        story.hub.watch = lambda number, asked, when: None
-        story.check_between()
+        scenario.hub.watch = lambda number, asked, when: None
+        scenario.check_between()
         if "error" in found:
             assert found["error"] in ("NetworkError", "ConflictError"), (once.last, found)
-            story.run("published", "finished", "nothing")
-        story.check_done()
+            scenario.run("published", "finished", "nothing")
+        scenario.check_done()
         if len(once.tried) == before:
             break
     assert len(once.tried) == before, "every run met a request that had not failed yet"

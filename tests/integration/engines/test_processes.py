@@ -163,9 +163,9 @@ def test_a_lost_checkpoint_is_read_once_more_alone_and_the_dataset_is_that_of_th
     assert found == files(dataset)
 
 
-@pytest.mark.parametrize("victim", ["worker", "server"])
+@pytest.mark.parametrize("process", ["worker", "server"])
 def test_a_worker_that_ends_while_it_waits_for_questions_costs_no_answer(
-    victim: str, poisoned_plugins: Plugins, dataset: Path, zoo: Path
+    process: str, poisoned_plugins: Plugins, dataset: Path, zoo: Path
 ) -> None:
     write_networks(zoo, 1)
     file = RemoteFile(url=(zoo / "net0.safetensors").as_uri(), path="net0.safetensors")
@@ -177,7 +177,7 @@ def test_a_worker_that_ends_while_it_waits_for_questions_costs_no_answer(
         assert list(readers.ask(is_readable, subjects, lambda _: False)) == [True, True]
         (server,) = children() - before
         (worker,) = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-        os.kill(int(worker if victim == "worker" else server), signal.SIGKILL)
+        os.kill(int(worker if process == "worker" else server), signal.SIGKILL)
         while is_running(worker):  # the system ends it soon after the server
             time.sleep(0.01)
         assert list(readers.ask(is_readable, subjects, lambda _: False)) == [True, True]

@@ -15,14 +15,14 @@ from support.crashes.small_disk import can_mount
 from support.nights.changes import add, delete_layers
 from support.nights.kinds import KINDS, NO_SPACE
 from support.nights.night import FAILED, Night, Run, again
+from support.nights.scenario import Scenario, kinds_here, order
 from support.nights.stage import stage
-from support.nights.story import Story, kinds_here, order
 from support.nights.troubles import LATER_STEPS, disk_full_at, small_disk
 from support.nights.world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="waits for processes as Linux does")
 
-# The seed of the long story; `python -m support.nights` plays any number of nights, and prints figures.
+# The seed of the long scenario; `python -m support.nights` plays any number of nights, and prints figures.
 SEED = int(os.environ.get("FILTERCRAWL_TEST_NIGHTS_SEED", "1"))
 # What happens in the zoos by day, and then two machines release at once: a version costs the most.
 SAMPLE = {
@@ -53,35 +53,35 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.mark.timeout(900)
 def test_some_nights(world: World) -> None:
-    story = Story(world)
+    scenario = Scenario(world)
     for kind, night in SAMPLE.items():
         if kind in kinds_here():
-            story.play(kind, night)
-    assert story.figures.findings == []
-    assert story.figures.nights.total() >= len(SAMPLE)
-    assert min(map(len, story.figures.requests.values())) > 0
+            scenario.play(kind, night)
+    assert scenario.figures.findings == []
+    assert scenario.figures.nights.total() >= len(SAMPLE)
+    assert min(map(len, scenario.figures.requests.values())) > 0
 
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not can_mount(), reason="mounting a disk needs a user namespace")
 def test_the_disk_is_full_at_a_later_step(world: World) -> None:
-    story = Story(world)
+    scenario = Scenario(world)
     for step in LATER_STEPS:
         runs = again(partial(disk_full_at, step=step), ends=FAILED, says=NO_SPACE)
-        story.play(f"{step}", Night(day=(add,), runs=runs, empty=False))
-    assert story.figures.findings == []
+        scenario.play(f"{step}", Night(day=(add,), runs=runs, empty=False))
+    assert scenario.figures.findings == []
 
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(3600)
 def test_thirty_nights(world: World) -> None:
-    story = Story(world, thorough=True, busy=0.3)
+    scenario = Scenario(world, thorough=True, busy=0.3)
     for kind in order(world, 30):
-        story.play(kind, KINDS[kind])
-    assert story.figures.findings == []
-    assert set(story.figures.nights) >= set(kinds_here())
-    assert min(map(len, story.figures.requests.values())) > 0
+        scenario.play(kind, KINDS[kind])
+    assert scenario.figures.findings == []
+    assert set(scenario.figures.nights) >= set(kinds_here())
+    assert min(map(len, scenario.figures.requests.values())) > 0
     # What is not mended is found.
-    story.play("left as it is", Night(day=(delete_layers,), runs=(Run(options=("--dry-run",)),)))
-    assert story.figures.findings != []
+    scenario.play("left as it is", Night(day=(delete_layers,), runs=(Run(options=("--dry-run",)),)))
+    assert scenario.figures.findings != []

@@ -158,7 +158,7 @@ def test_a_run_that_is_stopped_ends_soon_and_cleanly(
     assert layers(dataset).keys() == {f"acme/large.safetensors#{name}.weight" for name in ("stem", "deep")}
 
 
-VICTIM = """
+KILLED = """
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -199,15 +199,15 @@ def test_a_killed_run_does_not_fetch_again_what_it_has(server: FileServer, datas
         return answer
 
     server.on("/large.safetensors", slow)
-    # The second request of 32 MiB comes, but for its end: the victim waits for it when it is killed.
+    # The second request of 32 MiB comes, but for its end: the process waits for it when it is killed.
     server.fail("/large.safetensors", Fault(), Fault(), Fault(cut=20_000_000, end="stall", seconds=30))
-    command = [sys.executable, "-c", VICTIM, index, str(dataset), str(TESTS)]
+    command = [sys.executable, "-c", KILLED, index, str(dataset), str(TESTS)]
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "filtercrawl"
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as victim:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         until = time.monotonic() + 60
         while sum(path.stat().st_size for path in cache.rglob("*-*-*")) < 45_000_000 and time.monotonic() < until:
             time.sleep(0.05)
-        victim.send_signal(signal.SIGKILL)
+        process.send_signal(signal.SIGKILL)
     kept = sum(path.stat().st_size for path in cache.rglob("*-*-*"))
     assert kept >= 45_000_000
     server.heal()

@@ -21,7 +21,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of all random choices (default: 0)")
     parser.add_argument("--minutes", type=float, default=1e6, help="end after this long")
-    parser.add_argument("--stories", nargs="*", help="which commands (default: all)")
+    parser.add_argument("--scenarios", nargs="*", help="which commands (default: all)")
     options = parser.parse_args()
     with TemporaryDirectory(prefix="crashes-") as folder:
         # Read by huggingface_hub and datasets when they are imported.
@@ -34,21 +34,21 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     from support.crashes.commands import commands
     from support.crashes.faults import Faults
     from support.crashes.kills import Killer
-    from support.crashes.stories import NAMES, Stories
+    from support.crashes.scenarios import NAMES, Scenarios
     from support.forked_python import forked_python
 
     started = time.monotonic()
     end = started + 60 * options.minutes
-    names = options.stories or NAMES
+    names = options.scenarios or NAMES
 
     def show(line: str) -> None:
         print(f"{(time.monotonic() - started) / 60:5.1f} min: {line}", flush=True)  # noqa: T201 - a command
 
     with forked_python("datasets") as python, commands(python) as server:
-        stories = Stories(server, folder / "stories")
-        killer = Killer(server, stories, options.seed)
+        scenarios = Scenarios(server, folder / "scenarios")
+        killer = Killer(server, scenarios, options.seed)
         killer.run(names, options.kills, end, show)
-        disturbed = Faults(server, stories, options.seed).run(names, options.faults, end, show)
+        disturbed = Faults(server, scenarios, options.seed).run(names, options.faults, end, show)
     figures = killer.figures
     for name in names:
         show(f"{name}: {figures.kills[name]} kills, {figures.finished[name]} finished")

@@ -12,7 +12,7 @@ from filtercrawl.dataset.card.card import Card
 from filtercrawl.dataset.files.table_files import files_of
 from support.crashes.commands import Ended
 from support.crashes.ledger import faults_of_catalog, faults_of_tables, faults_of_zoo
-from support.crashes.stories import Story, found
+from support.crashes.scenarios import Scenario, found
 
 # Lines that tell of progress or are about one checkpoint, which a command may write before it fails.
 _CRASH = re.compile(r"Traceback \(most recent call last\)|please report|unexpected \w+Error")
@@ -87,14 +87,14 @@ def faults_of_load(place: Path) -> list[str]:
     return []
 
 
-def faults_at_end(story: Story) -> list[str]:
+def faults_at_end(scenario: Scenario) -> list[str]:
     """Say in what a folder differs from what a quiet run leaves."""
-    files = found(story.work)
-    faults = [f"{name}: missing" for name in sorted(story.files.keys() - files.keys())]
-    faults += [f"{name}: left over" for name in sorted(files.keys() - story.files.keys())]
-    changed = [name for name, digest in files.items() if digest != story.files.get(name, digest)]
+    files = found(scenario.work)
+    faults = [f"{name}: missing" for name in sorted(scenario.files.keys() - files.keys())]
+    faults += [f"{name}: left over" for name in sorted(files.keys() - scenario.files.keys())]
+    changed = [name for name, digest in files.items() if digest != scenario.files.get(name, digest)]
     faults += [f"{name}: differs from a quiet run's" for name in changed]
-    return faults + faults_of_catalog(story.work / "dataset") + faults_of_ledger(story.work)
+    return faults + faults_of_catalog(scenario.work / "dataset") + faults_of_ledger(scenario.work)
 
 
 def faults_of_ledger(work: Path) -> list[str]:
@@ -102,6 +102,6 @@ def faults_of_ledger(work: Path) -> list[str]:
     return faults_of_tables(work / "dataset") + faults_of_zoo(work / "dataset", work / "zoo")
 
 
-def left_in_temporary_folder(story: Story) -> list[str]:
+def left_in_temporary_folder(scenario: Scenario) -> list[str]:
     """Return what a command left in the system's folder for temporary files."""
-    return sorted(path.name for path in Path(f"{story.work}.tmp").iterdir())
+    return sorted(path.name for path in Path(f"{scenario.work}.tmp").iterdir())

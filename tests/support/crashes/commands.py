@@ -21,8 +21,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, Self
 
+from support.crashes.dying_process import DyingProcess
 from support.crashes.small_disk import fill, on_disk
-from support.crashes.victim import Victim
 from support.paths import child_environment
 
 CLOCK = 1_767_000_000
@@ -187,8 +187,8 @@ def _be(job: Job, python: str) -> NoReturn:
 def _run(job: Job) -> NoReturn:
     """Run the command, and end as Python does, but without taking the imported libraries apart."""
     wants_full = (lambda: False) if job.fills is None else Path(job.fills).exists
-    victim = Victim(job.event, wants_full, partial(fill, Path(job.folder, "dataset")))
-    victim.watch()
+    process = DyingProcess(job.event, wants_full, partial(fill, Path(job.folder, "dataset")))
+    process.watch()
     code: object = 0
     try:
         sys.argv = ["filtercrawl", *job.arguments]
@@ -202,7 +202,7 @@ def _run(job: Job) -> NoReturn:
         with suppress(Exception):
             stream.flush()
     with suppress(Exception):
-        Path(job.folder + ".events").write_text(str(victim.seen))
+        Path(job.folder + ".events").write_text(str(process.seen))
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 

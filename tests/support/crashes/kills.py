@@ -18,9 +18,9 @@ from support.crashes.checks import (
     left_in_temporary_folder,
 )
 from support.crashes.commands import Commands, Job
-from support.crashes.stories import Stories, Story
+from support.crashes.scenarios import Scenario, Scenarios
 
-# How often each command is chosen, by the first word of its story: those that take long less often.
+# How often each command is chosen, by the first word of its scenario: those that take long less often.
 _WEIGHTS: Final = {"sync": 12, "analyze": 6, "publish": 2, "release": 2}
 # Most kills before the run that finishes.
 _MOST_IN_A_ROW: Final = 4
@@ -30,7 +30,7 @@ _LOADED: Final = 8
 
 @dataclass
 class Figures:
-    """What was done, by story, and what was found; `left` is what killed processes left in the system's /tmp."""
+    """What was done, by scenario, and what was found; `left` is what killed processes left in the system's /tmp."""
 
     kills: Counter[str] = field(default_factory=Counter)
     finished: Counter[str] = field(default_factory=Counter)
@@ -40,19 +40,19 @@ class Figures:
 
 
 class Killer:
-    """Kills stories at random moments."""
+    """Kills scenarios at random moments."""
 
-    def __init__(self, commands: Commands, stories: Stories, seed: int) -> None:
+    def __init__(self, commands: Commands, scenarios: Scenarios, seed: int) -> None:
         self.figures = Figures()
         self._commands = commands
         self._random = random.Random(seed)
-        self._stories = stories
+        self._scenarios = scenarios
 
     def run(self, names: Sequence[str], kills: int, until: float, show: Callable[[str], None] = lambda _: None) -> None:
         """Kill so often, or until then.
 
         Args:
-            names: The stories.
+            names: The scenarios.
             kills: How many.
             until: The end by `time.monotonic`.
             show: Gets a line for each finding and each tenth round.
@@ -69,36 +69,36 @@ class Killer:
                 show(f"{rounds} rounds, {self.figures.kills.total()} kills, {len(self.figures.findings)} findings")
 
     def round(self, name: str) -> list[str]:
-        """Kill one story up to four times, then let it finish; returns what is wrong."""
-        story = self._stories[name]
-        story.restore()
+        """Kill one scenario up to four times, then let it finish; returns what is wrong."""
+        scenario = self._scenarios[name]
+        scenario.restore()
         faults, killed = [], []
         for _ in range(self._random.randint(1, _MOST_IN_A_ROW)):
-            job = self._killed_job(story)
+            job = self._killed_job(scenario)
             ended = self._commands.run(job)
             if not ended.killed:  # it came to its end first
                 faults += faults_of_output(ended)
                 break
             self.figures.kills[name] += 1
             killed.append(f"event {job.event}" if job.event else f"{job.signals[0][0]:.3f} s")
-            faults += faults_between(story.work)
+            faults += faults_between(scenario.work)
         if killed and self.figures.finished.total() % _LOADED == 1:
             self.figures.loads += 1
-            faults += faults_of_load(story.work / "dataset")
-        ended = self._commands.run(Job(arguments=story.arguments, folder=str(story.work)))
+            faults += faults_of_load(scenario.work / "dataset")
+        ended = self._commands.run(Job(arguments=scenario.arguments, folder=str(scenario.work)))
         self.figures.finished[name] += 1
         faults += faults_of_output(ended)
         if ended.status not in (0, 3):
             faults.append(f"the next run ends with exit code {ended.status}: {ended.output[-1000:]}")
-        faults += faults_at_end(story)
-        self.figures.left += left_in_temporary_folder(story)
+        faults += faults_at_end(scenario)
+        self.figures.left += left_in_temporary_folder(scenario)
         return [f"{name}, killed at {', '.join(killed)}: {fault}" for fault in faults]
 
-    def _killed_job(self, story: Story) -> Job:
+    def _killed_job(self, scenario: Scenario) -> Job:
         """Die at a random write, alone, or after a random time with all processes of the command."""
         if self._random.random() < 0.5:
-            assert story.quiet.events is not None
-            event = self._random.randint(1, story.quiet.events)
-            return Job(arguments=story.arguments, folder=str(story.work), event=event)
-        seconds = self._random.uniform(0.0, story.quiet.seconds)
-        return Job(arguments=story.arguments, folder=str(story.work), signals=((seconds, signal.SIGKILL),))
+            assert scenario.quiet.events is not None
+            event = self._random.randint(1, scenario.quiet.events)
+            return Job(arguments=scenario.arguments, folder=str(scenario.work), event=event)
+        seconds = self._random.uniform(0.0, scenario.quiet.seconds)
+        return Job(arguments=scenario.arguments, folder=str(scenario.work), signals=((seconds, signal.SIGKILL),))

@@ -23,8 +23,8 @@ def main() -> int:
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
     from support.nights.kinds import KINDS
+    from support.nights.scenario import Scenario, order
     from support.nights.stage import stage
-    from support.nights.story import Story, order
 
     started, times = time.monotonic(), os.times()
 
@@ -32,10 +32,10 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
         print(f"{(time.monotonic() - started) / 60:5.1f} min: {line}", flush=True)  # noqa: T201 - a command
 
     with stage(folder, options.seed) as world:
-        story = Story(world, thorough=not options.quick, busy=0.0 if options.quick else 0.3, show=show)
+        scenario = Scenario(world, thorough=not options.quick, busy=0.0 if options.quick else 0.3, show=show)
         for kind in options.kinds or order(world, options.nights):
-            story.play(kind, KINDS[kind])
-        figures, versions = story.figures, len(world.tags())
+            scenario.play(kind, KINDS[kind])
+        figures, versions = scenario.figures, len(world.tags())
     now = os.times()
     seconds = now.user + now.system + now.children_user + now.children_system - times.user - times.system
     show(", ".join(f"{number} {kind}" for kind, number in figures.nights.items()))

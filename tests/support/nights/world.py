@@ -71,9 +71,9 @@ class World:
         hub: The Hub.
         commands: Run releases.
         folder: Of the machines.
-        choice: What makes one story differ from another.
+        choice: What makes one scenario differ from another.
         networks: What the zoos hold, by repository.
-        day: Days since the story began.
+        day: Days since the scenario began.
         given_up: Versions whose tags were deleted on purpose.
     """
 
@@ -211,7 +211,7 @@ class World:
 
 
 def open_zoos(world: World) -> None:
-    """Offer the networks that a story begins with; two are the same."""
+    """Offer the networks that a scenario begins with; two are the same."""
     world.hub.models_per_page = _MODELS_PER_PAGE
     for org, number in _FIRST.items():
         for _ in range(number):

@@ -1,4 +1,4 @@
-"""A story: nights one after the other, each followed by what holds after every night."""
+"""A scenario: nights one after the other, each followed by what holds after every night."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Figures:
     findings: list[str] = field(default_factory=list)
 
 
-class Story:
+class Scenario:
     """Plays nights in a world; `figures` has what was found."""
 
     def __init__(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Victim:
+class DyingProcess:
     """Counts events: a file opened for writing, renamed, removed or synced, a statement of SQL; dies at the n-th.
 
     Before each event it fills its disk, once somebody has asked for that.

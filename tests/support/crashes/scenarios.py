@@ -20,16 +20,16 @@ DATASET: Final = ("--dataset", "dataset")
 SYNC: Final = ("sync", *_SYNC, *DATASET)
 ANALYZE: Final = ("analyze", *DATASET, "--jobs", "1", "--only", "census")
 PUBLISH: Final = ("publish", "./repo", *DATASET)
-# Of its three parts, analyses have a story of their own.
+# Of its three parts, analyses have a scenario of their own.
 RELEASE: Final = ("--no-plugin", "analyses", "release", "./repo", *_SYNC, *DATASET, "--allow-loss")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
+class Scenario:
     """A command, and what it starts from and leads to.
 
     Attributes:
-        name: Of the story.
+        name: Of the scenario.
         arguments: The command.
         work: The folder in which it runs; the zoo in it stays, since files are known by times and inode.
         start: All but the zoo, before.
@@ -129,8 +129,8 @@ _STEPS: Final[dict[str, tuple[Step, ...]]] = {
 NAMES: Final = tuple(_STEPS)
 
 
-def tell(name: str, folder: Path, commands: Commands) -> Story:
-    """Play a story through once.
+def play(name: str, folder: Path, commands: Commands) -> Scenario:
+    """Play a scenario through once.
 
     Args:
         name: One of `NAMES`.
@@ -150,18 +150,18 @@ def tell(name: str, folder: Path, commands: Commands) -> Story:
     assert not callable(last)
     quiet = commands.run(Job(arguments=last, folder=str(work)))
     assert quiet.status in (0, 3), quiet  # 3: a checkpoint is none any more
-    return Story(name=name, arguments=last, work=work, start=start, files=found(work), quiet=quiet)
+    return Scenario(name=name, arguments=last, work=work, start=start, files=found(work), quiet=quiet)
 
 
-class Stories:
-    """Stories by name, each played through when it is first asked for."""
+class Scenarios:
+    """Scenarios by name, each played through when it is first asked for."""
 
     def __init__(self, commands: Commands, folder: Path) -> None:
         self._commands = commands
         self._folder = folder
-        self._told: dict[str, Story] = {}
+        self._played: dict[str, Scenario] = {}
 
-    def __getitem__(self, name: str) -> Story:
-        if name not in self._told:
-            self._told[name] = tell(name, self._folder, self._commands)
-        return self._told[name]
+    def __getitem__(self, name: str) -> Scenario:
+        if name not in self._played:
+            self._played[name] = play(name, self._folder, self._commands)
+        return self._played[name]
