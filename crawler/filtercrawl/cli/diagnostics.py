@@ -86,8 +86,16 @@ def _libraries() -> Check:
 
 
 def _extra(name: str) -> Check:
-    versions = ", ".join(f"{package} {version(package)}" for package in EXTRAS[name] if find_spec(package))
-    return Check(name="extra", found=f"{name}: {missing_extra(name) or versions}")
+    found = ", ".join(f"{package} {_version(package)}" for package in EXTRAS[name] if find_spec(package))
+    return Check(name="extra", found=f"{name}: {missing_extra(name) or found}")
+
+
+def _version(package: str) -> str:
+    """Return the version of a package that can be imported, whether or not it was installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"
 
 
 def _device(name: str) -> Check:

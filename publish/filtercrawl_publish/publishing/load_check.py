@@ -38,12 +38,12 @@ class PublishedBefore:
 
     Attributes:
         files: What the repository states about the files of that version; none before the first one.
-        seed: The name of the version that is checked; which known files are loaded all the same depends on it.
+        version: The name of the version that is checked; which known files are loaded all the same depends on it.
         folder: The dataset folder that the version was made from; None where there is none.
     """
 
     files: Mapping[str, RepositoryFile] = field(default_factory=dict)
-    seed: str = ""
+    version: str = ""
     folder: Path | None = None
 
 
@@ -89,7 +89,7 @@ def verify_staged(staged: StagedVersion, before: PublishedBefore) -> None:
         for path, file in staged.files.items()
         if (stored := before.files.get(path)) is not None and (stored.size, stored.sha256) == (file.size, file.sha256)
     }
-    sample = LoadSample(files=files, known=known, seed=before.seed)
+    sample = LoadSample(files=files, known=known, seed=before.version)
     configs = sample.configs(header, staged.files.values(), where)
     with temporary_folder() as temporary:
         folder = temporary / "dataset"
@@ -122,7 +122,7 @@ def verify_loads(repository: Repository, commit: str, before: PublishedBefore | 
     known = None
     if before is not None:
         known = {path for path, file in snapshot.files.items() if before.files.get(path) == file}
-    sample = LoadSample(files=listed, known=known, seed=before.seed if before is not None else "")
+    sample = LoadSample(files=listed, known=known, seed=before.version if before is not None else "")
     configs = sample.configs(card.Card.parse(snapshot.card.decode()).header, listed, snapshot.where)
     path, revision = repository.load_location(commit)
     with temporary_folder() as temporary:

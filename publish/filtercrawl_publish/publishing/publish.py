@@ -195,7 +195,7 @@ def _upload_and_commit(
     options: PublishOptions,
 ) -> str:
     """Load the folder locally first, so that a broken one is not even uploaded; then upload and commit."""
-    version = before.seed
+    version = before.version
     options.progress.message("checking that the folder loads")
     with log_step(repository.id, version, "local check"):
         verify_staged(staged, before)

@@ -73,7 +73,7 @@ def published_before(repository: Repository, state: RepositoryState, version: st
     """
     last = last_version(repository, state.head, state.tags)
     files = {} if last is None else repository.files(state.tags[last])
-    return PublishedBefore(files=files, seed=version)
+    return PublishedBefore(files=files, version=version)
 
 
 def last_version(repository: Repository, head: str | None, tags: Mapping[str, str]) -> str | None:

@@ -129,7 +129,7 @@ def _rollback(repository: Repository, version: str, options: PublishOptions) -> 
     check_withdrawals(repository, head, published_models(repository, commit), advice)
     if options.version is None:
         check_clock(repository, state.tags, options.now)
-    before = PublishedBefore(files=repository.files(commit), seed=version)
+    before = PublishedBefore(files=repository.files(commit), version=version)
     verify_loads(repository, commit, before)
     options.progress.message(f"publishing {version} of {repository.id} as {name}")
     operations = CommitOperations(copy={path: (path, commit) for path in sorted(changed)}, delete=deleted)

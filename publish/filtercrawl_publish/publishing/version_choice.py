@@ -66,12 +66,15 @@ def check_clock(repository: Repository, tags: Iterable[str], now: datetime) -> N
             f"{repository.id}: the clock of this machine says {clock:%Y-%m-%d %H:%M} UTC, the server says "
             f"{clock - error:%Y-%m-%d %H:%M}; set the clock, or name the version with --version"
         )
-    last, today = version_names.latest(tags), f"{now.astimezone(UTC):%Y.%m.%d}"
+    names = list(tags)
+    last = version_names.latest(names)
     if last is not None and _days_after(last, now) > MAX_CLOCK_ERROR.days:
+        right = version_names.next_version([name for name in names if _days_after(name, now) <= 0], now)
         raise PolicyError(
-            f"{repository.id}: the last version, {last}, has a later date than today, v{today}. If the clock of this "
-            f"machine is behind, set it. If the clock was ahead when {last} was published, give that its right name: "
-            f"`filtercrawl rollback {repository.id} {last} --version v{today}`, and then delete the tag {last}"
+            f"{repository.id}: the last version, {last}, has a later date than today, {now.astimezone(UTC):%Y-%m-%d}. "
+            f"If the clock of this machine is behind, set it. If the clock was ahead when {last} was published, give "
+            f"that its right name: `filtercrawl rollback {repository.id} {last} --version {right}`, and then delete "
+            f"the tag {last}"
         )
 
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from conftest import Sync
 from filtercrawl import api
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.extras import EXTRAS
 from filtercrawl.api.plugin_manager import Plugins, implemented_kinds, load_plugins
 from filtercrawl.api.plugin_modules import group_of
 from filtercrawl.cli.app import build
@@ -317,6 +318,14 @@ def test_doctor_finds_a_broken_plugin_and_a_missing_token(write: Write, call: Ca
     assert "NOT_SET" in problems["token"]
     assert "is not a folder" in problems["dataset"]
     assert "problem" in call(load_plugins([bad]), "doctor").stdout
+
+
+def test_doctor_names_a_package_that_was_not_installed(
+    write: Write, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXTRAS, "analysis", (write("copied", "").value,))
+    result = call(load_plugins([]), "doctor")
+    assert (result.exit_code, "of unknown version" in result.stdout) == (0, True)
 
 
 def test_doctor_asks_servers_only_when_told_to(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,15 @@ def test_a_folder_trusts_a_clock_that_is_not_behind_the_last_version(tmp_path: P
 @pytest.mark.parametrize("last", ["v2026.11.25", "v2029.05.17.3"])
 def test_names_do_not_go_on_from_a_later_day(tmp_path: Path, last: str) -> None:
     repository = FolderRepository(str(tmp_path / "out"))
-    with pytest.raises(PolicyError, match=rf"{last}, has a later date than today, v2026\.11\.23.*set it.*rollback"):
+    with pytest.raises(PolicyError, match=rf"{last}, has a later date than today, 2026-11-23.*set it.*rollback"):
         check_clock(repository, ["v2026.11.22", last], NOON)
+
+
+@pytest.mark.parametrize(("today", "right"), [([], "v2026.11.23"), (["v2026.11.23", "v2026.11.23.1"], "v2026.11.23.2")])
+def test_the_right_name_of_a_wrong_day_is_free(tmp_path: Path, today: list[str], right: str) -> None:
+    repository = FolderRepository(str(tmp_path / "out"))
+    with pytest.raises(PolicyError, match=rf"rollback .* v2029\.05\.17 --version {re.escape(right)}`"):
+        check_clock(repository, [*today, "v2029.05.17"], NOON)
 
 
 @pytest.mark.parametrize(
