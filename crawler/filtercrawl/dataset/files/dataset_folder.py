@@ -144,10 +144,14 @@ class DatasetFolder:
         Raises:
             DatasetError: The list cannot be read, or lacks a value.
         """
-        table = self.table("files")
-        if any(table[name].null_count for name in table.column_names):
-            raise self._unreadable(manifest.TABLE, ValueError("it lacks values"))
-        return [File(**row) for row in table.to_pylist()]
+        return list(self._listed())
+
+    def _listed(self) -> Iterator[File]:
+        """Yield them, a batch of rows in memory."""
+        for batch in self.batches("files"):
+            if any(column.null_count for column in batch.columns):
+                raise self._unreadable(manifest.TABLE, ValueError("it lacks values"))
+            yield from (File(**row) for row in batch.to_pylist())
 
     def damaged_tables(self) -> list[str]:
         """Return the paths of tables and subsets that are missing or have another size than was written, cheaply.
@@ -158,12 +162,11 @@ class DatasetFolder:
             self.manifest()
         except DatasetError:
             return [manifest.PATH]
+        owned, layers = ("data/", "subsets/"), "data/layers/"
         try:
-            listed = self.files()
+            tables = [f for f in self._listed() if f.path.startswith(owned) and not f.path.startswith(layers)]
         except DatasetError:
             return [manifest.TABLE]
-        owned = ("data/", "subsets/")
-        tables = [file for file in listed if file.path.startswith(owned) and not file.path.startswith("data/layers/")]
         stated = [path for table in ("files", "runs") for path in self.stated_files(table) or ()]
         missing = [path for path in stated if not (self.path / path).is_file()]
         return missing + [file.path for file in tables if _size(self.path / file.path) != file.size]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
-from filtercrawl.dataset.schema.arrow import MODELS, SCHEMA_VERSION, SKETCHES
+from filtercrawl.dataset.schema.arrow import FILES, MODELS, SCHEMA_VERSION, SKETCHES
 from filtercrawl.dataset.tables.export import export
 from support.dataset_rows import example
 
@@ -40,6 +41,20 @@ def test_a_folder_without_tables_is_empty(tmp_path: Path) -> None:
     assert not folder.exists()
     assert (folder.manifest(), folder.schema_version(), folder.files()) == ({}, None, [])
     assert (folder.table("models").num_rows, list(folder.rows("ledger"))) == (0, [])
+
+
+def test_a_look_at_a_large_dataset_needs_little_memory(tmp_path: Path) -> None:
+    export(tmp_path, example(tmp_path))
+    folder = DatasetFolder(tmp_path)
+    part = folder.table_paths("files")[-1]
+    paths = [f"data/layers/local/00/{number:08}.parquet" for number in range(100_000)]
+    more = {"path": paths, "size": [1] * len(paths), "sha256": [f"{number:064x}" for number in range(len(paths))]}
+    pq.write_table(pa.concat_tables([pq.read_table(part), pa.Table.from_pydict(more, FILES)]), part)
+    tracemalloc.start()
+    assert folder.damaged_tables() == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_columns_that_an_older_version_did_not_write_are_null(tmp_path: Path) -> None:
