@@ -25,10 +25,10 @@ def run(
     cpu_limit: Annotated[
         str | None, setting_option("cpu_limit", text="Give up if reading takes this much CPU time.")
     ] = None,
-    structure_limit: Annotated[
+    reading_limit: Annotated[
         str | None,
         setting_option(
-            "structure_limit",
+            "reading_limit",
             text="Give up if reading the structure (headers, names, graphs) takes this much CPU time, and 0.25s more "
             "for each megabyte.",
         ),
@@ -47,7 +47,7 @@ def run(
     limits = {
         "memory_limit": memory_limit,
         "cpu_limit": cpu_limit,
-        "structure_limit": structure_limit,
+        "reading_limit": reading_limit,
         "stall_timeout": stall_timeout,
     }
     settings = resolve({"kernel_size": kernel_size, **limits})

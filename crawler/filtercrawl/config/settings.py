@@ -120,7 +120,7 @@ class Settings:
     cpu_limit: Annotated[
         WorkerTime, Setting("Try a checkpoint once more whose reader takes this much CPU time, with twice as much.")
     ] = 3600.0
-    structure_limit: Annotated[
+    reading_limit: Annotated[
         WorkerTime,
         Setting(
             "Fail checkpoints for which reading the structure (headers, names, graphs), or decoding the weights, takes "
@@ -240,7 +240,7 @@ class Settings:
         """Options of limits that are set, and that threads do not keep."""
         if self.engine != "threads":
             return ()
-        limits = ("stall_timeout", "cpu_limit", "structure_limit", "memory_limit")
+        limits = ("stall_timeout", "cpu_limit", "reading_limit", "memory_limit")
         return tuple(f"--{name.replace('_', '-')}" for name in limits if getattr(self, name) != getattr(Settings, name))
 
     @property

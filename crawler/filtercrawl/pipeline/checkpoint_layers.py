@@ -123,7 +123,7 @@ def _opened(plugins: Plugins, request: InspectionRequest) -> Iterator[tuple[Laye
     with CheckpointFiles(checkpoint, plugins.readers, network(request.network), source) as files:
 
         def limit() -> ReadingLimit | nullcontext[None]:
-            seconds = request.structure_seconds
+            seconds = request.reading_seconds
             return nullcontext() if seconds is None else ReadingLimit(seconds, files.size)
 
         with limit():

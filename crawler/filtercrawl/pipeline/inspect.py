@@ -121,7 +121,7 @@ def open_one(
             source=Selector.parse(text, plugins).source,
             kernel_size=settings.kernel_size,
             network=settings.network,
-            structure_seconds=None if workers is None else settings.structure_limit,
+            reading_seconds=None if workers is None else settings.reading_limit,
         )
         yield request, workers
 

@@ -27,14 +27,14 @@ class InspectionRequest:
         source: Name of its source.
         kernel_size: Which kernels would be kept.
         network: How to reach servers.
-        structure_seconds: CPU seconds after which the process that reads a small file ends; None for no limit.
+        reading_seconds: CPU seconds after which the process that reads a small file ends; None for no limit.
     """
 
     checkpoint: Checkpoint
     source: str
     kernel_size: KernelPolicy
     network: NetworkSettings
-    structure_seconds: float | None
+    reading_seconds: float | None
 
     @property
     def is_local(self) -> bool:

@@ -49,7 +49,7 @@ _CAUSES: Final = tuple(
         (
             "too slow",
             r"of CPU time|no progress for",
-            "allow more: --cpu-limit, --structure-limit, --stall-timeout",
+            "allow more: --cpu-limit, --reading-limit, --stall-timeout",
         ),
         (
             "its reader died",

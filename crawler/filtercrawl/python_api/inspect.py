@@ -20,7 +20,7 @@ def inspect(
 ) -> Inspection:
     """Tell for every tensor of one checkpoint whether a sync would emit or skip it, and why. Nothing is written.
 
-    A worker process reads the file, within the limits that a sync has (`memory_limit`, `cpu_limit`, `structure_limit`,
+    A worker process reads the file, within the limits that a sync has (`memory_limit`, `cpu_limit`, `reading_limit`,
     `stall_timeout`); with the engine `threads` this one does.
 
     Args:

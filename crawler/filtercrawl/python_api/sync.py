@@ -30,7 +30,7 @@ def sync(
     ray_address: str | None = None,
     stall_timeout: float | str | None = None,
     cpu_limit: float | str | None = None,
-    structure_limit: float | str | None = None,
+    reading_limit: float | str | None = None,
     memory_limit: int | str | None = None,
     max_bytes: int | str | None = None,
     max_disk: int | str | None = None,
@@ -80,7 +80,7 @@ def sync(
         stall_timeout: Try a checkpoint once more whose reader makes no progress for so many seconds, or a time such as
             `15m` (the default).
         cpu_limit: Try a checkpoint once more whose reader takes so many seconds of CPU time, by default `1h`.
-        structure_limit: Fail a checkpoint for which reading the structure (headers, names, graphs), or decoding the
+        reading_limit: Fail a checkpoint for which reading the structure (headers, names, graphs), or decoding the
             weights, takes so many seconds of CPU time, by default `10s`, and 0.25 s more for each megabyte.
         memory_limit: Try a checkpoint once more, alone, whose reader takes so many bytes of memory; a number, or a size
             such as `4G`. By default 3/4 of the machine's memory, divided by `jobs`.
@@ -142,7 +142,7 @@ def sync(
             "ray_address": ray_address,
             "stall_timeout": stall_timeout,
             "cpu_limit": cpu_limit,
-            "structure_limit": structure_limit,
+            "reading_limit": reading_limit,
             "memory_limit": memory_limit,
             "max_bytes": max_bytes,
             "max_disk": max_disk,

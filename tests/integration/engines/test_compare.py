@@ -25,7 +25,7 @@ TOO_SLOW = "reading its structure or its weights takes more than 1s of CPU time,
     ("harm", "magic", "reason"),
     [
         ("abort", MAGIC, "its process crashed (SIGABRT)"),
-        ("loop_in_c", AT_NUMBERS, f"{TOO_SLOW}; --structure-limit allows more"),
+        ("loop_in_c", AT_NUMBERS, f"{TOO_SLOW}; --reading-limit allows more"),
     ],
 )
 def test_a_reader_that_is_lost_is_one_line(
@@ -34,7 +34,7 @@ def test_a_reader_that_is_lost_is_one_line(
     log = write_poisoned(zoo / "net.bin", harm, times=99, magic=magic)
     sound = put(zoo / "net.safetensors", state())
     monkeypatch.setenv("FILTERCRAWL_ENGINE", "local")
-    monkeypatch.setenv("FILTERCRAWL_STRUCTURE_LIMIT", "1")
+    monkeypatch.setenv("FILTERCRAWL_READING_LIMIT", "1")
     with pytest.raises(CheckpointError) as failure:
         compare(sound, zoo / "net.bin", plugins=poisoned_plugins)
     assert str(failure.value) == f"net.bin: {reason}"

@@ -27,7 +27,7 @@ STRUCTURE = "reading its structure or its weights takes more than 1s of CPU time
     [
         ("abort", "its process crashed (SIGABRT)"),
         ("exit", "its process ended early (exit code 3)"),
-        ("loop_in_c", f"{STRUCTURE}; --structure-limit allows more"),
+        ("loop_in_c", f"{STRUCTURE}; --reading-limit allows more"),
         ("allocate", "needs more than 537 MB of memory; --memory-limit allows more"),
         ("hang", "not read in 2s; --stall-timeout allows more"),
     ],
@@ -38,7 +38,7 @@ def test_a_reader_that_is_lost_is_one_line(
     log = write_poisoned(zoo / "net.bin", harm, times=99)
     for name, value in {
         "ENGINE": "local",
-        "STRUCTURE_LIMIT": "1",
+        "READING_LIMIT": "1",
         "MEMORY_LIMIT": "512M",
         "STALL_TIMEOUT": "2" if harm == "hang" else "60",
     }.items():

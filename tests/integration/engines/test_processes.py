@@ -113,10 +113,10 @@ def test_a_parser_that_never_returns_costs_one_checkpoint_some_seconds(run_on: R
     write_poisoned(zoo / "sight.bin", "loop_in_c", times=99, magic=AT_SIGHT)
     write_poisoned(zoo / "numbers.bin", "loop_in_c", times=99, magic=AT_NUMBERS)
     write_networks(zoo)
-    report = run_on("local", jobs=2, structure_limit=0.5)
+    report = run_on("local", jobs=2, reading_limit=0.5)
     reason = (
         "reading its structure or its weights takes more than 0.5s of CPU time, and 0.25s for each megabyte; "
-        "--structure-limit allows more"
+        "--reading-limit allows more"
     )
     assert report.failures == dict.fromkeys(("local/loop.bin", "local/numbers.bin", "local/sight.bin"), reason)
     assert len(log.read_text().split()) == 1
@@ -138,7 +138,7 @@ def write_looping_heap(path: Path) -> None:
 def test_a_small_hdf5_file_over_which_the_library_loops_costs_some_seconds(run_on: RunOn, zoo: Path) -> None:
     write_looping_heap(zoo / "loop.h5")
     write_networks(zoo)
-    report = run_on("local", jobs=2, structure_limit=0.5)
+    report = run_on("local", jobs=2, reading_limit=0.5)
     assert list(report.failures) == ["local/loop.h5"]
     assert report.failures["local/loop.h5"].startswith(
         "reading its structure or its weights takes more than 0.5s of CPU time"

@@ -172,7 +172,7 @@ def test_a_parser_that_never_returns_ends_its_worker_by_the_limit_of_reading(
     magic: bytes, run_on: RunOn, zoo: Path
 ) -> None:
     log = write_poisoned(zoo / "poisoned.bin", "loop_in_c", times=1, magic=magic)
-    report = run_on("ray", structure_limit=1.0)
+    report = run_on("ray", reading_limit=1.0)
     assert (report.failures, report.checkpoints["new"]) == ({}, 1)
     assert len(set(log.read_text().split())) == 2
 

@@ -54,5 +54,5 @@ def test_every_description_is_a_sentence() -> None:
 def test_types_carry_their_unit() -> None:
     units = {name: field.type.unit for name, field in settings_of(Settings).items() if field.type.unit}
     sizes = ("max_bytes", "max_disk", "cache_size", "memory_limit")
-    times = ("time_limit", "stall_timeout", "cpu_limit", "structure_limit")
+    times = ("time_limit", "stall_timeout", "cpu_limit", "reading_limit")
     assert units == dict.fromkeys(sizes, "bytes") | dict.fromkeys(times, "seconds")

@@ -13,8 +13,8 @@ from filtercrawl.config import Settings, resolve
     [
         ("memory_limit", "1M", "a size of 256M or more"),
         ("memory_limit", 2**28 - 1, "a size of 256M or more"),
-        ("structure_limit", "0", "a duration of 1s or more"),
-        ("structure_limit", "0.01s", "a duration of 1s or more"),
+        ("reading_limit", "0", "a duration of 1s or more"),
+        ("reading_limit", "0.01s", "a duration of 1s or more"),
         ("cpu_limit", 0.5, "a duration of 1s or more"),
     ],
 )
@@ -25,12 +25,12 @@ def test_a_limit_that_no_worker_could_keep_is_refused(name: str, value: object, 
 
 
 def test_the_least_limits_are_taken() -> None:
-    settings = resolve({"memory_limit": "256M", "structure_limit": "1s", "cpu_limit": 1})
-    assert (settings.memory_limit, settings.structure_limit, settings.cpu_limit) == (2**28, 1.0, 1.0)
+    settings = resolve({"memory_limit": "256M", "reading_limit": "1s", "cpu_limit": 1})
+    assert (settings.memory_limit, settings.reading_limit, settings.cpu_limit) == (2**28, 1.0, 1.0)
 
 
 def test_limits_that_threads_do_not_keep_are_named() -> None:
-    limits = {"memory_limit": 2**30, "structure_limit": 5.0}
-    assert Settings(engine="threads", **limits).limits_not_kept == ("--structure-limit", "--memory-limit")  # type: ignore[arg-type]
+    limits = {"memory_limit": 2**30, "reading_limit": 5.0}
+    assert Settings(engine="threads", **limits).limits_not_kept == ("--reading-limit", "--memory-limit")  # type: ignore[arg-type]
     assert Settings(engine="local", **limits).limits_not_kept == ()  # type: ignore[arg-type]
     assert Settings(engine="threads").limits_not_kept == ()

@@ -141,8 +141,8 @@ class Crawler:
             structure = None if files.local else structure_of(source, task.checkpoint)
             if structure is not None and should_download_whole_file(structure, task, files):
                 files.fetch_whole()  # before the header can say the same
-            structure_limit = self.limit_reading(files.size)
-            with structure_limit:
+            reading_limit = self.limit_reading(files.size)
+            with reading_limit:
                 reader = files.reader()
             digest = files.sha256()  # of local files; of others what their server has declared by now
             owner = self._claim_content(digest, task, timer)
@@ -152,7 +152,7 @@ class Crawler:
             )  # fmt: skip
             if identified.duplicate_of is not None or identified.unchanged:
                 return with_fetch_stats(identified, files)
-            with structure_limit:
+            with reading_limit:
                 content = read_content(reader, files)
             if reason := reason_against_code(content, refuse=task.refuse_code):
                 return CrawlResult(task=task, error=one_line(reason), code=content.code)

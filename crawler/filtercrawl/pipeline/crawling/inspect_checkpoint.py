@@ -32,7 +32,7 @@ def inspect_checkpoint(plugins: Plugins, request: InspectionRequest) -> Inspecti
         CheckpointError: The checkpoint cannot be read, or the tables cannot hold what it states.
         NetworkError: A server does not answer.
     """
-    checkpoint, seconds = request.checkpoint, request.structure_seconds
+    checkpoint, seconds = request.checkpoint, request.reading_seconds
     source = plugins.sources[request.source]
     with CheckpointFiles(checkpoint, plugins.readers, network(request.network), source) as files:
         with nullcontext() if seconds is None else ReadingLimit(seconds, files.size):

@@ -24,7 +24,7 @@ from filtercrawl.pipeline.engines.workers.budget import Budget
 from filtercrawl.pipeline.engines.workers.messages import Started
 from filtercrawl.pipeline.records import CrawlTask
 
-LIMITS = AttemptLimits(memory=1 << 30, cpu_seconds=60, structure_seconds=10, stall_seconds=60)
+LIMITS = AttemptLimits(memory=1 << 30, cpu_seconds=60, reading_seconds=10, stall_seconds=60)
 DAMAGED = b"\x80\x05no pickle"
 
 

@@ -18,7 +18,7 @@ pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 SETTINGS = RayWorkerSettings(
     run_id="run", python_path=(), entries=(), offers={}, versions={}, network=NetworkSettings(), tokens=(),
-    device="cpu", verify_all=False, sharers=1, structure_seconds=10.0, has_budget=False, log_level=30,
+    device="cpu", verify_all=False, sharers=1, reading_seconds=10.0, has_budget=False, log_level=30,
     staging=Path("/none"), marker="text",
 )  # fmt: skip
 

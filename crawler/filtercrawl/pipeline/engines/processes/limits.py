@@ -35,13 +35,13 @@ class AttemptLimits:
     Attributes:
         memory: Bytes that a first attempt may take beyond the imported libraries.
         cpu_seconds: CPU seconds that it may take.
-        structure_seconds: CPU seconds in which the structure of a small checkpoint has to be read.
+        reading_seconds: CPU seconds in which the structure of a small file, and then its weights, have to be read.
         stall_seconds: Seconds that it may go without progress.
     """
 
     memory: int
     cpu_seconds: float
-    structure_seconds: float
+    reading_seconds: float
     stall_seconds: float
 
     def after(self, n_failures: int) -> ProcessLimits:
@@ -52,7 +52,7 @@ class AttemptLimits:
             alone=n_failures > 0,
             stall_seconds=self.stall_seconds * factor,
             cpu_seconds=self.cpu_seconds * factor,
-            structure_seconds=self.structure_seconds,
+            reading_seconds=self.reading_seconds,
         )
 
 
@@ -62,7 +62,7 @@ def attempt_limits(settings: Settings) -> AttemptLimits:
     return AttemptLimits(
         memory=default if settings.memory_limit is None else settings.memory_limit,
         cpu_seconds=settings.cpu_limit,
-        structure_seconds=settings.structure_limit,
+        reading_seconds=settings.reading_limit,
         stall_seconds=settings.stall_timeout,
     )
 

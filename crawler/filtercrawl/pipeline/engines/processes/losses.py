@@ -31,8 +31,8 @@ def describe_exit(code: int | None, limits: ProcessLimits) -> str:
         return f"used {show_duration(limits.cpu_seconds)} of CPU time; --cpu-limit allows more"
     if -code == signal.SIGPROF:
         return (
-            f"reading its structure or its weights takes more than {show_duration(limits.structure_seconds)} of CPU "
-            f"time, and {SECONDS_PER_MEGABYTE}s for each megabyte; --structure-limit allows more"
+            f"reading its structure or its weights takes more than {show_duration(limits.reading_seconds)} of CPU "
+            f"time, and {SECONDS_PER_MEGABYTE}s for each megabyte; --reading-limit allows more"
         )
     if -code == signal.SIGKILL:
         return KILLED

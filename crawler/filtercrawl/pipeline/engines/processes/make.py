@@ -98,7 +98,7 @@ class WorkerProcesses:
         first = self.limits.after(0)
         limits = replace(
             first,
-            cpu_seconds=min(first.cpu_seconds, QUESTION_FILES * first.structure_seconds),
+            cpu_seconds=min(first.cpu_seconds, QUESTION_FILES * first.reading_seconds),
             stall_seconds=min(first.stall_seconds, QUESTION_SECONDS),
         )
         return ReadersInWorker(self.server, limits, self.cancellation)

@@ -20,11 +20,11 @@ class ProcessLimits(Limits):
 
     Attributes:
         cpu_seconds: CPU time of its process.
-        structure_seconds: CPU time in which the structure of a small checkpoint has to be read.
+        reading_seconds: CPU time in which the structure of a small file, and then its weights, have to be read.
     """
 
     cpu_seconds: float
-    structure_seconds: float
+    reading_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)

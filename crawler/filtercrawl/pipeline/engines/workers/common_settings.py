@@ -30,7 +30,7 @@ def worker_settings(settings: Settings, plugins: Plugins, folder: str, sharers: 
         device=settings.device,
         verify_all=settings.prove,
         sharers=sharers,
-        structure_seconds=settings.structure_limit,
+        reading_seconds=settings.reading_limit,
         has_budget=settings.max_requests is not None or settings.max_bytes is not None,
         log_level=logging.getLogger().getEffectiveLevel(),
         staging=(settings.dataset / TEMPORARY / folder).resolve(),

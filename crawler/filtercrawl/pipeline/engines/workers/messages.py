@@ -26,7 +26,7 @@ class WorkerSettings:
         device: Where weights are converted and measured, `auto` for the best that the worker has.
         verify_all: Fetch every file in full whose SHA-256 is declared, and verify it.
         sharers: Workers that use up the rate limits of hosts together.
-        structure_seconds: CPU seconds that reading the structure of a small checkpoint may take.
+        reading_seconds: CPU seconds that reading the structure of a small checkpoint may take, and then its weights.
         has_budget: Whether each request has to be admitted for all workers together.
         log_level: The lowest level of log records that are wanted.
         staging: Folder of the run in the dataset folder, where staged files go if the worker sees it.
@@ -37,7 +37,7 @@ class WorkerSettings:
     device: str
     verify_all: bool
     sharers: int
-    structure_seconds: float
+    reading_seconds: float
     has_budget: bool
     log_level: int
     staging: Path

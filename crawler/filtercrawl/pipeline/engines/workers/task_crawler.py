@@ -95,7 +95,7 @@ class TaskCrawler:
             verify_all=self._settings.verify_all,
             cancellation=self.cancellation,
             on_stage=self._count_step,
-            limit_reading=partial(ReadingLimit, self._settings.structure_seconds),
+            limit_reading=partial(ReadingLimit, self._settings.reading_seconds),
         )
         try:
             return Finished(result=crawler.crawl(task))
