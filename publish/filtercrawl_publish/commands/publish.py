@@ -23,7 +23,8 @@ def run(
     ] = None,
     dataset: DatasetOption = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Publish also over files of something else, or over another dataset.")
+        bool,
+        typer.Option("--replace", help="Publish also over something else, and over what others have published."),
     ] = False,
     max_disk: Annotated[
         str | None,

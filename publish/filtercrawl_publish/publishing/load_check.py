@@ -209,6 +209,7 @@ def _load(where: str, job: LoadCheckJob, temporary: Path) -> None:
             stderr=errors,
             env=environment,
             text=True,
+            start_new_session=True,  # a signal to the group of this process stops the run, and not its check
         ) as worker,
     ):
         assert worker.stdin is not None

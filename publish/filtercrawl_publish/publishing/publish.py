@@ -39,6 +39,7 @@ from filtercrawl_publish.publishing.staging import (
     list_files,
     stage_version,
 )
+from filtercrawl_publish.publishing.update_guard import check_updates, note_published
 from filtercrawl_publish.publishing.upload import FileChanges, compare_files, upload_files
 from filtercrawl_publish.publishing.version_choice import check_clock, choose_version
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals
@@ -93,6 +94,7 @@ def _publish_locked(
         result, staged = _publish(dataset, repository, options, check_state)
         if options.dry_run or result.commit is None or result.version is None or not has_catalog(dataset):
             return result
+        note_published(dataset, repository, result.commit)
         if options.max_disk is not None or staged.absent:
             record_base(
                 dataset,
@@ -118,6 +120,7 @@ def _publish(
     models = DatasetFolder(dataset).rows("models", ["model_id", "outcome"])
     command = f"filtercrawl withdraw MODEL ... --reason TEXT --dataset {dataset}"
     check_withdrawals(repository, head, models, f"withdraw them here too: `{command}`")
+    check_updates(dataset, repository, head, replace=options.replace)
     if not options.dry_run and merge_user_edits(dataset, repository, head, state.tags):
         options.progress.message(f"{repository.id}: the card was edited there; taking over its hand-written parts")
     version = choose_version(dataset, state.tags, options)

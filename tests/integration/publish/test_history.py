@@ -292,6 +292,39 @@ def test_what_was_withdrawn_from_a_repo_is_not_published_again(
     assert cli("publish", REPO, "--dataset", dataset)["what"] in ("published", "nothing")
 
 
+def test_what_was_published_from_elsewhere_is_not_dropped(
+    zoo: Path, dataset: Path, run_sync: Sync, hub: HubServer, cli: Cli, tmp_path: Path
+) -> None:
+    for number, name in enumerate("ab"):
+        put(zoo / f"{name}.safetensors", state(number))
+    run_sync()
+    cli("publish", REPO, "--dataset", dataset, "--version", "v1")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(dataset, elsewhere)
+    put(zoo / "b.safetensors", state(7))
+    put(zoo / "c.safetensors", state(8))
+    cli("sync", f"local:{zoo}", "--dataset", elsewhere)
+    cli("publish", REPO, "--dataset", elsewhere, "--version", "v2")
+    tags = dict(hub.datasets[REPO].tags)
+    for option in ((), ("--dry-run",)):
+        error = cli("publish", REPO, "--dataset", dataset, *option, code=4)["error"]
+        assert "2 checkpoints" in error
+        assert "(local/b.safetensors, local/c.safetensors)" in error
+    assert hub.datasets[REPO].tags == tags
+    # Its own removals and changes are its own business, and so is what it has read as well.
+    cli("sync", f"local:{zoo}", "--dataset", dataset)
+    (zoo / "a.safetensors").unlink()
+    cli("sync", f"local:{zoo}", "--prune", "--dataset", dataset)
+    assert cli("publish", REPO, "--dataset", dataset)["what"] == "published"
+    # The other folder is behind in its turn, and may replace.
+    put(zoo / "a.safetensors", state(9))
+    put(zoo / "d.safetensors", state(10))
+    cli("sync", f"local:{zoo}", "--dataset", dataset)
+    cli("publish", REPO, "--dataset", dataset)
+    assert "2 checkpoints" in cli("publish", REPO, "--dataset", elsewhere, code=4)["error"]
+    assert cli("publish", REPO, "--dataset", elsewhere, "--replace")["what"] == "published"
+
+
 @pytest.mark.exhaustive
 def test_purged_from_a_repo(zoo: Path, dataset: Path, run_sync: Sync, hub: HubServer, cli: Cli) -> None:
     put(zoo / "a.safetensors", state(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,14 @@ def test_a_process_that_ends_before_it_has_read_its_task_is_told_by_its_last_lin
     )
     with pytest.raises(NetworkError, match="here: could not be loaded: ImportError: no such library"):
         _load("here", job, tmp_path)
+
+
+def test_a_signal_to_the_group_of_the_run_does_not_end_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "datasets.py").write_text("import os\nraise ImportError(os.getpgid(0))")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    job = LoadCheckJob(folder=str(tmp_path), configs=[], counts={})
+    with pytest.raises(NetworkError) as error:
+        _load("here", job, tmp_path)
+    assert int(str(error.value).rpartition(" ")[2]) != os.getpgid(0)
