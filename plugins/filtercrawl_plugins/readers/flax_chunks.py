@@ -1,6 +1,7 @@
 """Arrays of more than 1 GiB in Flax checkpoints, which `flax.serialization` writes as a map of flat chunks.
 
-Such a map is `{"__msgpack_chunked_array__": True, "shape": {"0": 3, ...}, "chunks": {"0": array, ...}}`.
+Such a map is `{"__msgpack_chunked_array__": True, "shape": {"0": 3, ...}, "chunks": {"0": array, ...}}`; the
+first key tells, whatever its value.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def join_chunks(file: RandomAccessFile, leaves: Iterable[tuple[Path, object]]) -
         FormatError: Chunks do not make the array that they are said to be.
     """
     kept = list(leaves)
-    found = {path[:-1]: Chunked() for path, value in kept if path and path[-1] == MARK and value is True}
+    found = {path[:-1]: Chunked() for path, _ in kept if path and path[-1] == MARK}
     for path, value in kept:
         if path and path[-1] == MARK and path[:-1] in found:
             continue

@@ -84,6 +84,11 @@ def test_chunks_that_make_no_array_are_refused(change: Any) -> None:
         read(packed({"conv": {"kernel": stored, "bias": KERNEL}}))
 
 
+def test_the_key_tells_whatever_its_value() -> None:
+    found = read(packed({"conv": {"kernel": in_chunks(KERNEL, 100) | {MARK: False}}}))
+    assert list(found) == ["conv/kernel"]
+
+
 @pytest.mark.parametrize("chunk_bytes", [2**30, 400, 4])
 def test_flax_reads_the_same(monkeypatch: pytest.MonkeyPatch, chunk_bytes: int) -> None:
     serialization = pytest.importorskip("flax.serialization", reason="needs the package flax")
