@@ -50,7 +50,7 @@ class _Server:
         self._import()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._waker)
-        self._control.send(Ready())
+        self._tell(Ready())
         self._ready.register(self._control, selectors.EVENT_READ)
         self._ready.register(self._woken, selectors.EVENT_READ)
         while True:
@@ -121,7 +121,7 @@ class _Server:
             if number is not None:  # else a process that a plugin started when it was imported
                 self._tell(Exited(worker=number, code=os.waitstatus_to_exitcode(status)))
 
-    def _tell(self, message: Exited) -> None:
+    def _tell(self, message: Exited | Ready) -> None:
         with suppress(OSError):  # the process of the run is gone
             self._control.send(message)
 
