@@ -45,8 +45,8 @@ def open_outline(repository: Repository, version: PublishedVersion, settings: Se
         settings: Their `dataset` is the folder.
 
     Returns:
-        The folder; None where the dataset folder continues the version itself, or where the version has no outline, as
-        those of earlier programs.
+        The folder; None where the dataset folder holds a dataset, which is to continue the version itself, or where the
+        version has no outline, as those of earlier programs.
 
     Raises:
         PolicyError: The dataset folder holds another dataset.
@@ -56,7 +56,7 @@ def open_outline(repository: Repository, version: PublishedVersion, settings: Se
     dataset = settings.dataset
     folder = dataset / OUTLINE
     with locked(dataset, create=True):
-        if continues(dataset, version):
+        if continues(dataset, version) or (dataset / manifest.PATH).is_file():
             return None
         if _is_outline_of(folder, version):
             return folder

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.errors import Cancelled, ConflictError, FiltercrawlError
+from filtercrawl.api.formatting import format_plural
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings, step_summary
 from filtercrawl.dataset.files.table_files import has_table
@@ -129,7 +130,7 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         _set_outcome(report, settings, "unchanged")
         return
     if base is not None and (is_quiet or manifest_root(dataset) == base.root):
-        report.reason = f"no changes since {base.version}"
+        report.reason = _no_changes(report, base.version)
         _update_space(request, report, repository, base)
         _set_outcome(report, settings, "unchanged")
         return
@@ -142,6 +143,13 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         if base is not None:
             check_losses(repository, base.commit, dataset, settings.publish.max_lost)
         _publish(request, report, repository, base)
+
+
+def _no_changes(report: ReleaseReport, version: str | None) -> str:
+    """Return why nothing is published; a limit of the run may be the reason why there is nothing new."""
+    left = 0 if report.sync_report is None else report.sync_report.n_left
+    rest = f", and {format_plural(left, 'checkpoint')} left for the next run" if left else ""
+    return f"no changes since {version}{rest}"
 
 
 def _check_repository(
@@ -243,7 +251,7 @@ def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Reposit
         raise
     report.warnings, report.space = (*report.warnings, *result.warnings), result.space
     if result.outcome != "published":
-        report.version, report.reason = None, f"no changes since {base.version if base else result.version}"
+        report.version, report.reason = None, _no_changes(report, base.version if base else result.version)
         _set_outcome(report, settings, "unchanged")
     if result.commit is not None:
         version = result.version or (base.version if base else result.commit)

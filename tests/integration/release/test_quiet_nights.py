@@ -85,21 +85,29 @@ def test_news_make_the_same_version_on_an_empty_machine_and_on_one_that_was_quie
     assert list(verify_folder(job.published())) == []
 
 
-def test_a_folder_that_is_behind_stays_so_until_there_are_news(job: Job, net: Place) -> None:
+def test_a_folder_that_is_behind_is_brought_up_to_date(job: Job, net: Place) -> None:
     net("d", 12)
     assert job("--rebuild", machine="one") == 0
     net("e", 13)
     assert job(machine="two") == 0
-    manifest = (job.tmp / "one/manifest.json").read_bytes()
+    assert "hub/org/e/model.safetensors" not in models(job.tmp / "one")
     assert job(machine="one") == 0
     assert job.record["outcome"] == "unchanged"
-    assert (job.folder / "manifest.json").read_bytes() == manifest
-    assert "hub/org/e/model.safetensors" not in models(job.folder)
+    assert "hub/org/e/model.safetensors" in models(job.folder)
     net("f", 14)
     assert job(machine="one") == 0
     assert (job.record["outcome"], job.record["checkpoints"]["new"]) == ("published", 1)
     assert list(verify_folder(job.published())) == []
     assert not (job.folder / ".filtercrawl/outline").exists()
+
+
+def test_a_night_that_a_limit_ends_says_so(job: Job, net: Place) -> None:
+    net("d", 12)
+    assert job("--limit", "0") == 0
+    assert (job.record["outcome"], job.record["why"]) == (
+        "unchanged",
+        f"no changes since {job.versions()[-1]}, and 1 checkpoint left for the next run",
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,7 +146,7 @@ def test_what_a_quiet_night_leaves_is_taken_for_no_dataset(job: Job, command: st
     }.get(command, [command, "--dataset", folder])
     result = CliRunner().invoke(build(job.plugins), arguments)
     assert isinstance(result.exception, DatasetError)
-    assert "`filtercrawl release REPO --rebuild`" in str(result.exception)
+    assert "that release with --rebuild does" in str(result.exception)
     assert job("--rebuild", machine="quiet") == 0
     assert list(verify_folder(job.published())) == []
     assert models(job.folder).keys() == models(job.published()).keys()

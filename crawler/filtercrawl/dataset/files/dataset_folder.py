@@ -47,8 +47,8 @@ def no_dataset(path: str | PathLike[str], name: str = "") -> DatasetError:
         return DatasetError(f"{name or fspath(path)}: {empty}; `filtercrawl sync SELECTOR --dataset DIR` fills it")
     # Not pathlib's functions, which raise for a name that is too long.
     if os.path.isdir(os.path.join(path, OUTLINE)):  # noqa: PTH112, PTH118
-        what = "no dataset here: a release found nothing new and did not have to download it"
-        return DatasetError(f"{name or fspath(path)}: {what}; `filtercrawl release REPO --rebuild` does, or name REPO")
+        what = "no dataset here: a release did not have to download it, or was stopped before"
+        return DatasetError(f"{name or fspath(path)}: {what}; that release with --rebuild does, or name its repository")
     if os.path.isdir(path):  # noqa: PTH112
         what = "no dataset here"
     elif os.path.exists(path):  # noqa: PTH110
