@@ -62,9 +62,8 @@ def check_updates(dataset: Path, repository: Repository, head: str | None, *, re
     if lost:
         names = ", ".join(lost[:_MAX_NAMES]) + (", ..." if len(lost) > _MAX_NAMES else "")
         raise PolicyError(
-            f"{repository.id}: has {format_plural(len(lost), 'checkpoint')} that were published from elsewhere and are "
-            f"not in {dataset}, or only as they were before ({names}); `filtercrawl release` continues from that "
-            "version, an empty --dataset too, or drop them with --replace"
+            f"{repository.id}: has {format_plural(len(lost), 'checkpoint')} from elsewhere that {dataset} lacks, or "
+            f"holds as before ({names}); `filtercrawl release` continues from that version, --replace publishes without"
         )
 
 
